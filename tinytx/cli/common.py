@@ -1,0 +1,34 @@
+"""Options and output that the commands share: JSON on stdout, everything human on stderr."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
+)
+quiet_option = click.option("--quiet", is_flag=True, help="Print no progress, only the result.")
+bundle_argument = click.argument(
+    "bundle", metavar="BUNDLE", type=click.Path(path_type=Path, file_okay=True)
+)
+
+
+def console(quiet: bool = False) -> "Console":
+    """Where people read: stderr; plain without a terminal, silent with ``quiet``."""
+    from rich.console import Console
+
+    return Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def print_json(document: object) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))

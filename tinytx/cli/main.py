@@ -1,0 +1,102 @@
+"""The ``tinytx`` command: finds its commands, and turns every error into a message and a code."""
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+
+import click
+
+from tinytx import __version__
+from tinytx.errors import EXIT_BUG, Interrupted, TinytxError, UsageError
+
+COMMANDS = {
+    "quickstart": "train, export, bench and sample: the whole chain on the built-in corpus",
+    "train": "train a model: text in, checkpoint out",
+    "export": "turn the best checkpoint into a verified bundle",
+    "bench": "measure a bundle and judge it against budgets",
+    "generate": "continue a prompt with a bundle",
+    "verify": "check a bundle's integrity and its golden outputs on this machine",
+    "doctor": "what can this machine do: train, export, run, be measured",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command's module only when that command runs, so that help is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"tinytx.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tinytx")
+def cli() -> None:
+    """Text in, a small language model on a small computer out, with proof that it fits.
+
+    \b
+    Example:
+      tinytx quickstart
+    """
+
+
+def main() -> None:
+    """Run the command line and exit with the code of :mod:`tinytx.errors`."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has gone: nothing left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns its exit code. Messages go to stderr."""
+    try:
+        result = cli.main(args=arguments, prog_name="tinytx", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        hint = f"\n{error.ctx.get_usage()}" if getattr(error, "ctx", None) else ""  # type: ignore[attr-defined]
+        return _fail(error.format_message() + hint, "", UsageError.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted", "", Interrupted.exit_code)
+    except TinytxError as error:
+        return _fail(error.message, error.remedy, error.exit_code)
+    except BrokenPipeError:
+        return 0
+    except MemoryError:
+        return _fail("there is not enough memory for this", "", EXIT_BUG)
+    except Exception as error:
+        traceback.print_exc()
+        what = f"{type(error).__name__}: {error}"
+        return _fail(f"a bug in tinytx: {what}", "please report it with the lines above", EXIT_BUG)
+
+
+def _fail(message: str, remedy: str, code: int) -> int:
+    click.secho("tinytx: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(message, err=True)
+    if remedy:
+        click.echo(f"  -> {remedy}", err=True)
+    return code
+
+
+def _on_sigterm(signum: int, frame: FrameType | None) -> None:
+    """Treat SIGTERM like Ctrl-C, so that both stop in the same orderly way."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

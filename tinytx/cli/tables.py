@@ -1,0 +1,77 @@
+"""Tables for people, which several commands print."""
+
+from rich.markup import escape
+from rich.table import Table
+
+from tinytx.measure.budgets import Quantity, Row
+from tinytx.measure.doctor import Ability, Diagnosis
+from tinytx.measure.report import Report, latency_rows
+
+COLOURS = {"PASS": "green", "FAIL": "bold red", "INVALID": "yellow"}
+
+
+def verdict_table(report: Report) -> Table:
+    """One row per budget: limit, measured, upper bound, verdict."""
+    table = Table(title=f"Budgets of bundle {report.bundle.id[:12]}", title_justify="left")
+    table.add_column("budget")
+    for heading in ("limit", "measured", "upper bound"):
+        table.add_column(heading, justify="right")
+    table.add_column("verdict")
+    for row in report.budgets:
+        limit = f"{'<' if row.budget.strict else '<='} {row.budget.limit}"
+        verdict = f"[{COLOURS[row.verdict]}]{row.verdict}[/]"
+        table.add_row(row.budget.title, limit, _told(row.measured), _told(row.upper), verdict)
+    return table
+
+
+def reason_lines(report: Report) -> list[str]:
+    """Below the table: why a budget did not pass, in rich markup."""
+    return [_reason(row) for row in report.budgets if row.reason]
+
+
+def _reason(row: Row) -> str:
+    colour = COLOURS[row.verdict]
+    return f"[{colour}]{row.verdict}[/] {row.budget.title}: {escape(row.reason)}"
+
+
+def latency_table(report: Report) -> Table:
+    """Every scenario's worst process: median, p95 and slowest."""
+    table = Table(title="Latency (worst process of each scenario)", title_justify="left")
+    table.add_column("scenario")
+    for heading in ("samples", "median", "p95", "slowest"):
+        table.add_column(heading, justify="right")
+    for name, _unit, count, *figures in latency_rows(report):
+        told = [str(Quantity.of(figure, "ms")) for figure in figures]
+        table.add_row(name, f"{count:,}", *told)
+    return table
+
+
+def basis_lines(report: Report) -> list[str]:
+    """How each figure came about."""
+    return [f"{row.budget.title}: {row.basis}" for row in report.budgets if row.basis]
+
+
+def check_table(diagnosis: Diagnosis) -> Table:
+    """One row per check of the doctor, with the remedy below what was found."""
+    table = Table(show_header=True)
+    for heading in ("check", "", "found"):
+        table.add_column(heading)
+    for check in diagnosis.checks:
+        word, colour = ("ok", "green") if check.ok else ("advice", "yellow")
+        if not check.ok and check.prevents:
+            word, colour = "problem", "bold red"
+        remedy = f"\n-> {check.remedy}" if check.remedy and not check.ok else ""
+        table.add_row(check.name, f"[{colour}]{word}[/]", escape(check.found + remedy))
+    return table
+
+
+def ability_lines(diagnosis: Diagnosis) -> list[str]:
+    """What this machine can and cannot do, in rich markup."""
+    return [
+        f"[green]can {ability}[/]" if diagnosis.can(ability) else f"[red]cannot {ability}[/]"
+        for ability in Ability
+    ]
+
+
+def _told(quantity: Quantity | None) -> str:
+    return "-" if quantity is None else str(quantity)

@@ -1,0 +1,92 @@
+"""``tinytx train``: text in, checkpoint out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tinytx.cli.common import json_option, print_json, quiet_option
+
+if TYPE_CHECKING:
+    from tinytx.train.metrics import Metrics
+
+SETTING_FLAGS = {
+    "epochs": "training.epochs",
+    "batch_size": "training.batch_size",
+    "learning_rate": "training.learning_rate",
+    "seed": "training.seed",
+    "vocab_size": "tokenizer.vocab_size",
+    "max_seq_length": "model.max_seq_length",
+    "corpus_path": "corpus.path",
+    "corpus_url": "corpus.url",
+    "val_path": "corpus.val_path",
+}
+
+
+@click.command(name="train")
+@click.option("--corpus-path", metavar="FILE", help="UTF-8 text to train on.")
+@click.option("--corpus-url", metavar="URL", help="The same, from http, https or file.")
+@click.option("--val-path", metavar="FILE", help="Text to validate on; else blocks are held out.")
+@click.option("--output-dir", type=click.Path(path_type=Path), default="data", show_default=True,
+              help="Where everything is written.")
+@click.option("--epochs", type=int, help="Passes over the text (20).")
+@click.option("--batch-size", type=int, help="Windows in one step (32).")
+@click.option("--learning-rate", type=float, help="Peak learning rate of AdamW.")
+@click.option("--vocab-size", type=int, help="Pieces of the tokenizer (2048).")
+@click.option("--max-seq-length", type=int, help="Context, in tokens.")
+@click.option("--seed", type=int, help="Seed of weights and data order (1).")
+@click.option("--skip-corpus", is_flag=True, help="Use the corpus that is in the output directory.")
+@click.option("--skip-tokenizer", is_flag=True, help="Use the tokenizer that is there.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run.")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings, TOML.")
+@click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE",
+              help="One setting; may be repeated.")
+@json_option
+@quiet_option
+def command(output_dir: Path, skip_corpus: bool, skip_tokenizer: bool, resume: bool,
+            config: Path | None, assignments: tuple[str, ...], as_json: bool, quiet: bool,
+            **flags: Any) -> None:
+    """Train a model: prerequisites, corpus, tokenizer, training, validation.
+
+    Without a corpus it trains on built-in stories. A phase that was already done with the same
+    settings is skipped; Ctrl-C saves the run, and --resume continues it.
+
+    \b
+    Example:
+      tinytx train --corpus-path book.txt --epochs 5 --output-dir out
+    """
+    from tinytx.config import load_settings
+    from tinytx.train.prerequisites import check_packages
+
+    named = {SETTING_FLAGS[name]: value for name, value in flags.items()}
+    settings = load_settings(config, assignments, named)
+    check_packages()
+    from tinytx.cli.progress import make_reporter
+    from tinytx.train.job import Options
+    from tinytx.train.pipeline import Pipeline
+    from tinytx.workspace import Workspace
+
+    with make_reporter(quiet) as reporter:
+        options = Options(skip_corpus, skip_tokenizer, resume)
+        result = Pipeline(settings, Workspace(output_dir), options, reporter).run(judge)
+        space, score = result.workspace, result.validation.score
+        reporter.sample(result.validation.sample)
+        reporter.note(f"wrote {space.best_model}, {space.final_model}, {space.metrics}")
+        reporter.note(f"next: tinytx export --output-dir {output_dir}")
+    if as_json:
+        import msgspec
+
+        print_json({
+            "output_dir": str(output_dir),
+            "bits_per_byte": score.bits_per_byte,
+            "unigram_nats_per_token": result.validation.unigram_nats_per_token,
+            "nats_per_token": score.nats_per_token,
+            "sample": result.validation.sample,
+            "skipped": result.skipped,
+            "metrics": msgspec.to_builtins(result.metrics),
+        })
+
+
+def judge(metrics: "Metrics") -> list[dict[str, Any]]:
+    """The training budget's verdict, for the metrics file."""
+    return []

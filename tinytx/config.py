@@ -1,0 +1,238 @@
+"""Every number that a run depends on: TOML file, then ``--set section.key=value``, then flags.
+
+Settings are typed structs. An unknown key, a wrong type or a number out of range is an error
+that names the key, where it came from, and the nearest right key.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tinytx.errors import UsageError
+
+Positive = Annotated[int, Meta(ge=1)]
+Fraction = Annotated[float, Meta(ge=0.0, lt=1.0)]
+
+MAX_PARAMETERS = 2_450_000
+
+
+class CorpusSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """Where the text comes from. With neither ``path`` nor ``url`` the built-in corpus is made."""
+
+    path: str | None = None
+    """A UTF-8 text file to train on."""
+    url: str | None = None
+    """An http, https or file address of a UTF-8 text file to train on."""
+    val_path: str | None = None
+    """A UTF-8 text file to validate on; without it blocks of the corpus are held out."""
+    val_fraction: Annotated[float, Meta(gt=0.0, lt=0.5)] = 0.1
+    """The share of the corpus that is held out, in contiguous blocks."""
+    seed: Annotated[int, Meta(ge=0)] = 1
+    """The seed of the built-in corpus."""
+    train_bytes: Positive = 2_700_000
+    """The size of the built-in training text, in bytes."""
+    val_bytes: Positive = 300_000
+    """The size of the built-in validation text, in bytes."""
+
+
+class TokenizerSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """The SentencePiece unigram tokenizer with byte fallback."""
+
+    vocab_size: Annotated[int, Meta(ge=300, le=65_535)] = 2_048
+    """The number of pieces, the 256 bytes included."""
+
+
+class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """The shape of the decoder-only transformer."""
+
+    layers: Positive = 5
+    """Transformer blocks."""
+    width: Annotated[int, Meta(ge=8, multiple_of=2)] = 128
+    """Size of the residual stream."""
+    heads: Positive = 4
+    """Attention heads; ``width / heads`` must be an even number."""
+    hidden: Positive = 344
+    """Size of the SwiGLU hidden layer."""
+    max_seq_length: Annotated[int, Meta(ge=8, le=4_096)] = 128
+    """The longest context, in tokens: the training window, and the limit at inference."""
+    rope_base: Annotated[float, Meta(gt=1.0)] = 10_000.0
+    """The base of the rotary position frequencies."""
+
+    @property
+    def head_size(self) -> int:
+        return self.width // self.heads
+
+    def parameters(self, vocab_size: int) -> int:
+        """The number of weights: tied embedding, blocks, norms."""
+        attention = 4 * self.width * self.width
+        mlp = 3 * self.width * self.hidden
+        norms = (2 * self.layers + 1) * self.width
+        return vocab_size * self.width + self.layers * (attention + mlp) + norms
+
+
+class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """How the model is trained."""
+
+    epochs: Positive = 20
+    """Passes over the training text."""
+    batch_size: Positive = 32
+    """Windows of ``max_seq_length`` tokens in one step."""
+    learning_rate: Annotated[float, Meta(gt=0.0)] = 4e-3
+    """The peak learning rate of AdamW."""
+    min_learning_rate: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
+    """Where the cosine ends, as a share of the peak."""
+    warmup_steps: Annotated[int, Meta(ge=0)] = 100
+    """Steps of linear warm-up (at most a tenth of the run is used)."""
+    weight_decay: Annotated[float, Meta(ge=0.0)] = 0.1
+    """Decoupled weight decay of the matrices; the norms have none."""
+    beta1: Fraction = 0.9
+    """AdamW's decay of the first moment."""
+    beta2: Fraction = 0.95
+    """AdamW's decay of the second moment."""
+    gradient_clip: Annotated[float, Meta(gt=0.0)] = 1.0
+    """The largest global norm of the gradient."""
+    dropout: Fraction = 0.0
+    """Share of the residual branches' activations that is dropped in training."""
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
+    """The seed of the weights, the data order and dropout."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the matrix products; auto measures which one is faster here."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile; auto uses it on long runs where a C++ compiler is installed."""
+    threads: Annotated[int, Meta(ge=0)] = 0
+    """Processor threads; 0 means all the cores that this process may use."""
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """All settings of a run, one section per stage."""
+
+    corpus: CorpusSettings = CorpusSettings()
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights of the model with this vocabulary."""
+        return self.model.parameters(self.tokenizer.vocab_size)
+
+
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "corpus": CorpusSettings,
+    "tokenizer": TokenizerSettings,
+    "model": ModelSettings,
+    "training": TrainingSettings,
+}
+
+
+def load_settings(
+    file: Path | None = None,
+    assignments: Iterable[str] = (),
+    flags: Mapping[str, object] | None = None,
+) -> Settings:
+    """Read settings: the defaults, then ``file``, then ``a.b=c`` assignments, then flags.
+
+    ``flags`` maps "section.key" to a value; ``None`` means that the flag was not given.
+    Raises :class:`UsageError` for an unknown key, a wrong type or a number out of range.
+    """
+    layers: list[tuple[str, dict[str, dict[str, Any]]]] = []
+    if file is not None:
+        layers.append((str(file), _read_toml(file)))
+    for text in assignments:
+        layers.append(("--set", _assignment(text)))
+    for key, value in (flags or {}).items():
+        if value is not None:
+            section, name = key.split(".")
+            layers.append((f"--{name.replace('_', '-')}", {section: {name: value}}))
+    merged: dict[str, dict[str, Any]] = {}
+    for source, layer in layers:
+        _check_keys(layer, source)
+        _convert(layer, source)
+        for section, values in layer.items():
+            merged.setdefault(section, {}).update(values)
+    settings = _convert(merged, "the settings")
+    _check_shape(settings)
+    return settings
+
+
+def settings_from(document: object, source: str) -> Settings:
+    """Settings that an earlier run recorded, checked like a file."""
+    return _convert(document, source)
+
+
+def as_dict(settings: msgspec.Struct) -> dict[str, Any]:
+    """Plain dictionaries, for JSON and for stamps."""
+    plain: dict[str, Any] = msgspec.to_builtins(settings)
+    return plain
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read --config {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--config {file} is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--config {file} is not valid TOML: {error}") from error
+
+
+def _assignment(text: str) -> dict[str, dict[str, Any]]:
+    """``training.epochs=3`` as a nested dictionary; the value is TOML, or else a string."""
+    match = re.fullmatch(r"\s*(\w+)\.(\w+)\s*=(.*)", text, re.DOTALL)
+    if match is None:
+        raise UsageError(f"--set {text!r} is not of the form section.key=value")
+    section, key, value = match.groups()
+    try:
+        parsed = tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    return {section: {key: parsed}}
+
+
+def _check_keys(layer: Mapping[str, Any], source: str) -> None:
+    for section, values in layer.items():
+        if section not in SECTIONS:
+            raise UsageError(_unknown(section, source, SECTIONS))
+        if not isinstance(values, Mapping):
+            raise UsageError(f"{source}: [{section}] must be a table of settings")
+        known = SECTIONS[section].__struct_fields__
+        for key in values:
+            if key not in known:
+                names = [f"{section}.{name}" for name in known]
+                raise UsageError(_unknown(f"{section}.{key}", source, names))
+
+
+def _unknown(key: str, source: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(key, names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}."
+    return f"{source}: unknown setting {key!r}; {hint}"
+
+
+def _convert(document: object, source: str) -> Settings:
+    try:
+        return msgspec.convert(document, Settings)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at ")
+        key = path.strip("`").removeprefix("$.")
+        where = f"{source}: {key}" if key and not source.startswith("--") else source
+        raise UsageError(f"{where}: {reason[0].lower()}{reason[1:]}") from error
+
+
+def _check_shape(settings: Settings) -> None:
+    """What no single field can tell."""
+    model = settings.model
+    if model.width % model.heads or model.head_size % 2:
+        raise UsageError(
+            f"model.width {model.width} divided by model.heads {model.heads} "
+            "must be an even whole number"
+        )
+    if settings.corpus.path is not None and settings.corpus.url is not None:
+        raise UsageError("give a corpus path or a corpus URL, not both")

@@ -1,0 +1,123 @@
+"""Every deliberate failure of tinytx and the exit code that it ends with.
+
+    TinytxError
+    ├── PrerequisiteError    1   this machine lacks something
+    ├── CorpusError          2   the text cannot be used
+    ├── TokenizerError       3   no tokenizer could be made or read
+    ├── TrainingError        4   training failed
+    │   └── CheckpointError  4   a checkpoint is damaged or not ours
+    ├── ValidationError      5   what training wrote does not hold up
+    ├── ExportError          6   no bundle could be made
+    │   └── ParityError      6   ONNX and PyTorch disagree
+    ├── BudgetFailed         7   a measured figure is proven to be over its limit
+    ├── MeasurementInvalid   8   a figure is not proven either way, or means nothing here
+    ├── BundleError          9   a bundle is missing, damaged or not trusted
+    ├── UsageError          64   a wrong flag, setting or argument
+    └── Interrupted        130   Ctrl-C or SIGTERM
+
+Anything else that reaches the top is a bug in tinytx and ends with 70.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+EXIT_BUG = 70
+
+
+class TinytxError(Exception):
+    """A failure that the user can understand: one sentence, and perhaps what to do about it."""
+
+    exit_code = EXIT_BUG
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+class PrerequisiteError(TinytxError):
+    """This machine lacks something that the command needs."""
+
+    exit_code = 1
+
+
+class CorpusError(TinytxError):
+    """The training or validation text is missing, unreadable or unusable."""
+
+    exit_code = 2
+
+
+class TokenizerError(TinytxError):
+    """A tokenizer could not be trained, read or applied."""
+
+    exit_code = 3
+
+
+class TrainingError(TinytxError):
+    """Training could not start, or went wrong on the way."""
+
+    exit_code = 4
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint is missing, truncated, holds a pickle, or belongs to another run."""
+
+
+class ValidationError(TinytxError):
+    """What training wrote is missing, unreadable or no better than chance."""
+
+    exit_code = 5
+
+
+class ExportError(TinytxError):
+    """No bundle could be made from the checkpoint."""
+
+    exit_code = 6
+
+
+class ParityError(ExportError):
+    """The exported graph and the PyTorch model disagree: nothing is shipped."""
+
+
+class BudgetFailed(TinytxError):
+    """At least one budget is proven to be exceeded."""
+
+    exit_code = 7
+
+
+class MeasurementInvalid(TinytxError):
+    """At least one budget is neither proven kept nor proven exceeded."""
+
+    exit_code = 8
+
+
+class BundleError(TinytxError):
+    """A bundle is missing, damaged or not trusted."""
+
+    exit_code = 9
+
+
+class UsageError(TinytxError):
+    """A flag, setting or argument that makes no sense."""
+
+    exit_code = 64
+
+
+class Interrupted(TinytxError):
+    """The user or the system asked the program to stop."""
+
+    exit_code = 130
+
+
+@contextmanager
+def os_errors_as(kind: type[TinytxError], doing: str) -> Iterator[None]:
+    """Turn an ``OSError`` (a full disk, no permission, a folder in the way) into ``kind``.
+
+    ``doing`` completes the sentence "cannot ...", for example "write the corpus".
+    """
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        why = error.strerror or str(error)
+        raise kind(f"cannot {doing}: {why}{where}") from error

@@ -1,0 +1,1 @@
+"""Bundle to verdict. Never imports torch, never imports onnx: it runs on the device."""

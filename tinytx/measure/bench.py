@@ -1,0 +1,215 @@
+"""Bundle and budgets in, report out: plan the scenarios, run them in fresh processes, judge."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from tinytx import __version__
+from tinytx.bundle import Bundle
+from tinytx.errors import BundleError
+from tinytx.measure import conditions, launch, machine
+from tinytx.measure.budgets import Budget
+from tinytx.measure.judging import judge_all
+from tinytx.measure.protocol import Looks, Task
+from tinytx.measure.report import BundleFacts, ProcessRun, Report, Scenario, overall
+from tinytx.measure.scenarios import Scenarios, lengths, load_scenarios
+
+UNJUDGED_SECONDS = 5.0
+"""The most that a process of a scenario without a budget may sample."""
+HUNG_LIMIT = 2
+"""Scenarios that may hang before the rest is given up."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the bench is."""
+
+    done: int
+    total: int
+    doing: str
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """What a user can choose."""
+
+    threads: int | None = None
+    """Threads of onnxruntime; None takes the scenario file's."""
+    time_limit: float = 300.0
+    """Seconds after which no more samples are added (processes still start and load)."""
+    patience: float = 90.0
+    """Seconds beyond its sampling time that a worker may take before it counts as hung."""
+    scenarios: Scenarios | None = None
+    root: Path = machine.ROOT
+    worker: tuple[str, ...] = launch.WORKER
+
+
+@dataclass
+class _Plan:
+    """One scenario, and the processes that have run."""
+
+    name: str
+    kind: str
+    length: int
+    weight: int = 1
+    """Its share of the time, relative to the others."""
+    processes: list[ProcessRun] = field(default_factory=list)
+
+    @property
+    def broken(self) -> bool:
+        return any(run.trouble for run in self.processes)
+
+
+def run_bench(
+    bundle_path: Path,
+    budgets: list[Budget],
+    settings: BenchSettings | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Report:
+    """Measure the bundle and judge it.
+
+    Raises :class:`BundleError` when it is damaged or changes meanwhile, and
+    :class:`PrerequisiteError` when this machine cannot be observed.
+    """
+    settings = settings or BenchSettings()
+    bundle = Bundle(bundle_path)
+    bundle.check_files()
+    scenarios = settings.scenarios or load_scenarios()
+    if settings.threads:
+        processes = msgspec.structs.replace(scenarios.processes, threads=settings.threads)
+        scenarios = msgspec.structs.replace(scenarios, processes=processes)
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    start = time.monotonic()
+    before = machine.observe(settings.root)
+    plans = _plan(bundle, scenarios)
+    _run_all(plans, _Tasks(bundle, budgets, scenarios, plans), settings, progress)
+    after = machine.observe(settings.root)
+    _check_unchanged(bundle)
+    done = [
+        Scenario(name=p.name, kind=p.kind, length=p.length, processes=p.processes) for p in plans
+    ]
+    found = conditions.breaches(before, after)
+    rows = judge_all(budgets, bundle.manifest, done, found, after, scenarios)
+    return Report(
+        tinytx=__version__,
+        started_at=started_at,
+        seconds=time.monotonic() - start,
+        verdict=overall(rows),
+        bundle=_facts(bundle),
+        budgets=rows,
+        scenarios=done,
+        breaches=found,
+        processor_use=conditions.processor_use(before, after),
+        before=before,
+        after=after,
+        settings={"time_limit": settings.time_limit, **msgspec.to_builtins(scenarios)},
+    )
+
+
+def _plan(bundle: Bundle, scenarios: Scenarios) -> list[_Plan]:
+    longest = bundle.manifest.model.max_seq_length
+    plans = [_Plan("memory", "memory", longest)]
+    for length in lengths(scenarios.next_token.contexts, longest):
+        plans.append(_Plan(f"next token at {length}", "next_token", length, weight=4))
+    for length in lengths(scenarios.first_token.prompts, longest - 1):
+        plans.append(_Plan(f"first token after {length}", "first_token", length))
+    tokens = scenarios.end_to_end.tokens
+    plans.append(_Plan(f"end to end, {tokens} tokens", "end_to_end", tokens))
+    return plans
+
+
+@dataclass(frozen=True)
+class _Tasks:
+    """Makes the task of one process."""
+
+    bundle: Bundle
+    budgets: list[Budget]
+    scenarios: Scenarios
+    plans: list[_Plan]
+
+    def task(self, plan: _Plan, seconds: float) -> Task:
+        policy = self.scenarios
+        looks = self._looks() if plan.kind == "next_token" else None
+        samples = {
+            "next_token": policy.next_token.first_look,
+            "first_token": policy.first_token.samples,
+            "end_to_end": policy.end_to_end.samples,
+        }
+        return Task(
+            bundle=str(self.bundle.folder.resolve()),
+            kind=plan.kind,
+            length=plan.length,
+            threads=policy.processes.threads,
+            samples=samples.get(plan.kind, 1),
+            block=policy.next_token.block,
+            seconds=seconds if looks else min(seconds, UNJUDGED_SECONDS),
+            sampling=policy.sampling,
+            warm_up=policy.warm_up,
+            prompt=policy.end_to_end.prompt,
+            looks=looks,
+        )
+
+    def _looks(self) -> Looks | None:
+        limits = [b.limit.base for b in self.budgets if b.name == "next_token_p95"]
+        if not limits:
+            return None
+        policy = self.scenarios.next_token
+        contexts = sum(plan.kind == "next_token" for plan in self.plans)
+        cells = contexts * self.scenarios.processes.per_scenario
+        return Looks(limit_ns=limits[0], first=policy.first_look, most=policy.most, cells=cells)
+
+
+def _run_all(
+    plans: list[_Plan],
+    tasks: _Tasks,
+    settings: BenchSettings,
+    progress: Callable[[Progress], None] | None,
+) -> None:
+    """One process at a time; each round runs every scenario once, so that time is spread."""
+    deadline = time.monotonic() + settings.time_limit
+    rounds = tasks.scenarios.processes.per_scenario
+    queue = [(number, plan) for number in range(1, rounds + 1) for plan in plans]
+    for done, (number, plan) in enumerate(queue):
+        if progress:
+            doing = f"{plan.name} (process {number} of {rounds})"
+            progress(Progress(done, len(queue), doing))
+        if plan.broken:
+            continue
+        hung = sum(run.trouble.startswith(launch.HUNG) for p in plans for run in p.processes)
+        if hung >= HUNG_LIMIT:
+            plan.processes.append(ProcessRun(trouble="not run: two other scenarios hung"))
+            continue
+        waiting = sum(p.weight for _, p in queue[done:] if not p.broken)
+        share = max(deadline - time.monotonic(), 0.0) * plan.weight / waiting
+        task = tasks.task(plan, share)
+        timeout = settings.patience + 2.0 * task.seconds
+        plan.processes.append(launch.run_worker(task, timeout, settings.worker))
+    if progress:
+        progress(Progress(len(queue), len(queue), "done"))
+
+
+def _check_unchanged(bundle: Bundle) -> None:
+    """Raise :class:`BundleError` when the bundle is no longer the one that was opened."""
+    try:
+        again = Bundle(bundle.folder)
+        again.check_files()
+    except BundleError as error:
+        raise BundleError(f"the bundle changed while it was measured: {error.message}") from error
+    if again.id != bundle.id:
+        raise BundleError(f"the bundle changed while it was measured: it is now {again.id[:12]}")
+
+
+def _facts(bundle: Bundle) -> BundleFacts:
+    manifest = bundle.manifest
+    return BundleFacts(
+        id=bundle.id,
+        path=str(bundle.folder),
+        files={name: facts.size for name, facts in manifest.files.items()},
+        parameters=manifest.model.parameters,
+        precision=manifest.model.precision,
+        bits_per_byte=manifest.quality.bits_per_byte,
+    )

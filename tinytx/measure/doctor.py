@@ -1,0 +1,254 @@
+"""Can this machine run, be measured, train and export? Every check with its reason and remedy.
+
+Native libraries are imported in child processes: one that holds an instruction which this
+processor lacks kills its child, and the check can say so.
+"""
+
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from tinytx.errors import PrerequisiteError, TinytxError
+from tinytx.measure import conditions, memory
+from tinytx.measure.machine import ROOT, Machine, observe
+
+PYTHON = (3, 11)
+RUN_DISK = 50_000_000
+TRAIN_DISK = 2_000_000_000
+RUN_MEMORY = 400_000_000
+TRAIN_MEMORY = 2_000_000_000
+IMPORT_SECONDS = 120.0
+RUN_LIBRARIES = ("numpy", "onnxruntime", "sentencepiece")
+WORK_LIBRARIES = {"torch": ("train", "export"), "onnx": ("export",)}
+
+
+class Ability(StrEnum):
+    """What a machine may be able to do."""
+
+    RUN = "run"
+    MEASURE = "be measured"
+    TRAIN = "train"
+    EXPORT = "export"
+
+
+NEEDED = (Ability.RUN, Ability.MEASURE)
+"""What must be possible for the doctor to be content."""
+ALL = tuple(Ability)
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    found: str
+    """What was found, or why it is a problem."""
+    remedy: str = ""
+    prevents: tuple[Ability, ...] = ()
+    """What is impossible when the check is not ok; nothing for mere advice."""
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """All checks, and the machine that they speak of."""
+
+    schema: int = 1
+    checks: list[Check]
+    machine: Machine | None
+
+    def can(self, ability: Ability) -> bool:
+        return all(check.ok or ability not in check.prevents for check in self.checks)
+
+    @property
+    def healthy(self) -> bool:
+        return all(self.can(ability) for ability in NEEDED)
+
+
+def diagnose(
+    root: Path = ROOT, folder: Path = Path(), python: Sequence[str] = (sys.executable, "-P")
+) -> Diagnosis:
+    """Run every check. ``folder`` is where output would go; ``python`` starts the children."""
+    machine: Machine | None = None
+    checks = [check_python(sys.version_info[:3])]
+    names = [*RUN_LIBRARIES, *WORK_LIBRARIES]
+    with ThreadPoolExecutor(2) as pool:
+        checks += pool.map(lambda name: check_library(name, python), names)
+    checks.append(check_disk(folder))
+    try:
+        machine = observe(root)
+    except PrerequisiteError as error:
+        checks.append(_problem("/proc", error, (Ability.MEASURE,)))
+    else:
+        checks += [check_memory(machine), check_swap(machine), check_speed(machine)]
+        checks += [check_emulation(machine)]
+        checks += [*check_proc(root), check_compiler()]
+    return Diagnosis(checks=checks, machine=machine)
+
+
+def failure(diagnosis: Diagnosis) -> PrerequisiteError | None:
+    """The error that the command ends with; None when the machine can run and be measured."""
+    lacking = [ability for ability in NEEDED if not diagnosis.can(ability)]
+    if not lacking:
+        return None
+    remedies = [c.remedy for c in diagnosis.checks if not c.ok and set(lacking) & set(c.prevents)]
+    remedy = next((remedy for remedy in remedies if remedy), "")
+    return PrerequisiteError(f"this machine cannot {' or '.join(lacking)}", remedy)
+
+
+def check_python(version: tuple[int, ...]) -> Check:
+    text = ".".join(map(str, version))
+    if version[:2] >= PYTHON:
+        return Check(name="Python", ok=True, found=text)
+    return Check(
+        name="Python",
+        ok=False,
+        found=f"{text} is too old",
+        remedy="install Python 3.11 or newer",
+        prevents=ALL,
+    )
+
+
+def check_library(name: str, python: Sequence[str]) -> Check:
+    """Import a library in a process of its own, which may die of it."""
+    prevents = ALL
+    if name in WORK_LIBRARIES:
+        prevents = tuple(Ability(word) for word in WORK_LIBRARIES[name])
+    code = f"import {name}; print(getattr({name}, '__version__', 'unknown version'))"
+    try:
+        child = subprocess.run(
+            [*python, "-c", code],
+            check=False,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=IMPORT_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        found = f"importing {name} hangs: no answer after {IMPORT_SECONDS:.0f} s"
+        return Check(name=name, ok=False, found=found, prevents=prevents)
+    if child.returncode == 0:
+        return Check(name=name, ok=True, found=(child.stdout.split() or ["unknown version"])[-1])
+    found, remedy = _import_failure(name, child.returncode, child.stderr)
+    return Check(name=name, ok=False, found=found, remedy=remedy, prevents=prevents)
+
+
+def _import_failure(name: str, status: int, errors: str) -> tuple[str, str]:
+    """What happened and what to do about it."""
+    extra = {"torch": "tinytx[train]", "onnx": "tinytx[export]"}.get(name, "tinytx")
+    other = f"install another version of {name}; see `tinytx doctor --json` for the processor"
+    if status == -signal.SIGILL:
+        return f"illegal instruction: this build of {name} does not run on this processor", other
+    if status < 0:
+        return f"importing {name} crashes (signal {-status})", other
+    last = (errors.strip().splitlines() or ["no message"])[-1]
+    if last.startswith("ModuleNotFoundError") and f"'{name}'" in last:
+        verb = {"torch": ": cannot train", "onnx": ": cannot export"}.get(name, "")
+        return f"not installed{verb}", f"pip install '{extra}'"
+    return f"importing {name} fails: {last[:200]}", f"pip install --force-reinstall {name}"
+
+
+def check_disk(folder: Path) -> Check:
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Check(name="disk", ok=False, found=f"{folder}: {error.strerror}", prevents=ALL)
+    found = f"{free / 1e9:.1f} GB free"
+    if free >= TRAIN_DISK:
+        return Check(name="disk", ok=True, found=found)
+    prevents = ALL if free < RUN_DISK else (Ability.TRAIN,)
+    needed = RUN_DISK if free < RUN_DISK else TRAIN_DISK
+    remedy = f"free some space: {needed / 1e6:,.0f} MB are needed"
+    return Check(name="disk", ok=False, found=found, remedy=remedy, prevents=prevents)
+
+
+def check_memory(machine: Machine) -> Check:
+    """Memory that is available now, or that the control group allows."""
+    limits = [machine.memory_available, machine.group_limit or machine.memory_available]
+    usable = min(limits)
+    found = f"{usable / 1e6:,.0f} MB available of {machine.memory_total / 1e6:,.0f} MB"
+    if usable >= TRAIN_MEMORY:
+        return Check(name="memory", ok=True, found=found)
+    prevents: tuple[Ability, ...] = (Ability.TRAIN, Ability.EXPORT)
+    needed = TRAIN_MEMORY
+    if usable < RUN_MEMORY:
+        prevents, needed = ALL, RUN_MEMORY
+    remedy = f"close other programs: {needed / 1e6:,.0f} MB are needed"
+    return Check(name="memory", ok=False, found=found, remedy=remedy, prevents=prevents)
+
+
+def check_swap(machine: Machine) -> Check:
+    """Swap that holds something is no fault: only moving pages while measuring is one."""
+    if not machine.swap_total:
+        return Check(name="swap", ok=True, found="none")
+    used, total = machine.swap_used / 1e6, machine.swap_total / 1e6
+    found = f"{used:,.0f} MB of {total:,.0f} MB in use"
+    return Check(name="swap", ok=True, found=found)
+
+
+def check_speed(machine: Machine) -> Check:
+    """Whether the processor is held slow: governor, heat, power supply."""
+    now = [b for b in conditions.breaches(machine, machine) if b.name in ("governor", "throttled")]
+    if not now:
+        governor = machine.governor or "no frequency governor to be seen"
+        return Check(name="processor speed", ok=True, found=governor)
+    remedy = "use a better power supply or cooling"
+    if now[0].name == "governor":
+        remedy = "sudo cpupower frequency-set --governor performance"
+    return Check(
+        name="processor speed",
+        ok=False,
+        found=now[0].reason,
+        remedy=remedy,
+        prevents=(Ability.MEASURE,),
+    )
+
+
+def check_emulation(machine: Machine) -> Check:
+    features = ", ".join(machine.features) or "no extensions known"
+    if not machine.emulation:
+        found = f"{machine.processor}, {machine.usable_cores} cores ({features})"
+        return Check(name="processor", ok=True, found=found)
+    return Check(
+        name="processor",
+        ok=False,
+        found=f"emulated: {'; '.join(machine.emulation)}",
+        remedy="measure on the device itself; emulation shows function only",
+        prevents=(Ability.MEASURE,),
+    )
+
+
+def check_proc(root: Path) -> list[Check]:
+    """The two kernel features that memory is measured with."""
+    prevents = (Ability.MEASURE,)
+    try:
+        rss = memory.resident(root / "proc").rss
+        exact = Check(name="smaps_rollup", ok=True, found=f"readable ({rss / 1e6:.0f} MB here)")
+    except PrerequisiteError as error:
+        exact = _problem("smaps_rollup", error, prevents)
+    if os.access(root / "proc/self/clear_refs", os.W_OK):
+        return [exact, Check(name="clear_refs", ok=True, found="peaks can be reset per phase")]
+    found = "peaks cannot be reset: the phases of a bench will accumulate"
+    return [exact, Check(name="clear_refs", ok=False, found=found)]
+
+
+def check_compiler() -> Check:
+    """torch.compile makes C++ of the model; without a compiler training is slower."""
+    for name in (os.environ.get("CXX"), "g++", "c++", "clang++"):
+        if name and (path := shutil.which(name)):
+            return Check(name="C++ compiler", ok=True, found=path)
+    found = "none: training works, without torch.compile and so more slowly"
+    remedy = "sudo apt install g++" if platform.system() == "Linux" else ""
+    return Check(name="C++ compiler", ok=False, found=found, remedy=remedy)
+
+
+def _problem(name: str, error: TinytxError, prevents: tuple[Ability, ...]) -> Check:
+    return Check(name=name, ok=False, found=error.message, remedy=error.remedy, prevents=prevents)

@@ -1,0 +1,125 @@
+"""From what the worker processes answered to one row per budget."""
+
+from collections.abc import Callable
+
+from tinytx.bundle import GRAPH, Manifest
+from tinytx.measure import stats
+from tinytx.measure.budgets import Budget, Figure, Quantity, Row, judge
+from tinytx.measure.conditions import Breach, touching
+from tinytx.measure.machine import Machine
+from tinytx.measure.protocol import Phases
+from tinytx.measure.report import Scenario
+from tinytx.measure.scenarios import Scenarios
+from tinytx.measure.training import training_figure
+
+TOUCHED_BY = {"rss": "memory", "peak_memory": "memory", "next_token_p95": "latency"}
+"""The kind of breach that makes each figure meaningless; the others need no measuring here."""
+
+
+def judge_all(
+    budgets: list[Budget],
+    manifest: Manifest,
+    scenarios: list[Scenario],
+    found: list[Breach],
+    machine: Machine,
+    policy: Scenarios,
+) -> list[Row]:
+    """One row per budget, in the order of the budgets: never one less."""
+    processes = policy.processes.per_scenario
+    figures: dict[str, Callable[[], Figure]] = {
+        "rss": lambda: memory_figure(scenarios, processes, at_rest=True),
+        "peak_memory": lambda: memory_figure(scenarios, processes, at_rest=False),
+        "next_token_p95": lambda: latency_figure(scenarios, policy),
+        "model_size": lambda: size_figure(manifest),
+        "training_20_epochs": lambda: training_figure(manifest.training, machine),
+    }
+    return [
+        judge(budget, figures[budget.name](), touching(found, TOUCHED_BY.get(budget.name, "none")))
+        for budget in budgets
+    ]
+
+
+def size_figure(manifest: Manifest) -> Figure:
+    """The size of the graph with its weights, as the verified manifest states it."""
+    sizes = {name: facts.size for name, facts in manifest.files.items()}
+    size = float(sizes[GRAPH])
+    whole = Quantity.of(sum(sizes.values()), "MB")
+    basis = f"the size of {GRAPH}; all {len(sizes)} files of the bundle are {whole}"
+    return Figure(measured=size, lower=size, upper=size, basis=basis)
+
+
+def memory_figure(scenarios: list[Scenario], processes: int, at_rest: bool) -> Figure:
+    """The largest figure of all memory processes."""
+    chosen = [s for s in scenarios if s.kind == "memory"]
+    phases = [a.memory for s in chosen for a in s.answers if a.memory is not None]
+    trouble = _trouble(chosen, processes)
+    if not phases:
+        return Figure(trouble=trouble)
+    figures = [p.at_rest.rss if at_rest else p.peak for p in phases]
+    swapped = max(p.at_rest.swap for p in phases)
+    if swapped and not trouble:
+        trouble = f"{Quantity.of(swapped, 'MB')} of the process were in swap, not in memory"
+    largest = float(max(figures))
+    how = "smaps_rollup after a generation to the longest context" if at_rest else _marks(phases)
+    span = f"they span {Quantity.of(max(figures) - min(figures), 'MB')}"
+    basis = f"{how}; the maximum of {len(figures)} fresh processes, no quantile bound: {span}"
+    return Figure(measured=largest, lower=largest, upper=largest, basis=basis, trouble=trouble)
+
+
+def _marks(phases: list[Phases]) -> str:
+    """Where the peak lies, for the process that has the largest."""
+    worst = max(phases, key=lambda p: p.peak)
+    parts = (
+        ("interpreter", worst.interpreter),
+        ("load", worst.load),
+        ("prompt", worst.prompt),
+        ("decode", worst.decode),
+    )
+    told = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in parts)
+    kind = "VmHWM of each phase" if worst.separate else "VmHWM, accumulating (no reset allowed)"
+    return f"{kind} in MB: {told}"
+
+
+def latency_figure(scenarios: list[Scenario], policy: Scenarios) -> Figure:
+    """The p95 of the next token in the worst process at the worst context length."""
+    chosen = [s for s in scenarios if s.kind == "next_token"]
+    processes = policy.processes.per_scenario
+    cells = [(s, answer) for s in chosen for answer in s.answers if answer.samples_ns]
+    trouble = _trouble(chosen, processes)
+    if not cells:
+        return Figure(trouble=trouble)
+    unsettled = [s.name for s, answer in cells if not answer.settled]
+    if unsettled and not trouble:
+        trouble = f"{unsettled[0]}: the warm-up did not settle, its windows kept disagreeing"
+    first = policy.next_token.first_look
+    expected = len(chosen) * processes
+    bounds = [stats.bounds_at_look(answer.samples_ns, first, expected) for _, answer in cells]
+    worst, answer = max(cells, key=lambda cell: stats.quantile_of(cell[1].samples_ns))
+    uppers = [upper for _, upper in bounds if upper is not None]
+    lowers = [lower for lower, _ in bounds if lower is not None]
+    counts = [len(answer.samples_ns) for _, answer in cells]
+    span = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    basis = (
+        f"worst of {len(cells)} processes ({worst.name}), {span} steps each, sampling included; "
+        "one-sided 99 % order-statistic bound over all looks"
+    )
+    return Figure(
+        measured=stats.quantile_of(answer.samples_ns),
+        lower=max(lowers, default=None),
+        upper=max(uppers) if len(uppers) == len(cells) else None,
+        basis=basis,
+        trouble=trouble,
+        unproven=f"{min(counts)} steps were too few to decide; a longer --time-limit adds more",
+    )
+
+
+def _trouble(scenarios: list[Scenario], processes: int) -> str:
+    """The first thing that went wrong with these scenarios."""
+    if not scenarios:
+        return "it was not measured"
+    for scenario in scenarios:
+        if scenario.troubles:
+            return scenario.troubles[0]
+        if len(scenario.answers) < processes:
+            return f"{scenario.name}: only {len(scenario.answers)} of {processes} processes ran"
+    return ""

@@ -1,0 +1,76 @@
+"""What a bench and its worker processes say to each other: one JSON each way."""
+
+import msgspec
+
+from tinytx.measure.memory import Resident
+from tinytx.measure.scenarios import SamplingPolicy, WarmUp
+
+SCHEMA = 1
+
+
+class Looks(msgspec.Struct, frozen=True, kw_only=True):
+    """When to stop sampling a judged figure."""
+
+    limit_ns: float
+    first: int
+    most: int
+    cells: int
+    """Processes times context lengths that are compared at the same time."""
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker process is to do."""
+
+    bundle: str
+    kind: str
+    """next_token, first_token, end_to_end or memory."""
+    length: int
+    """Context length, prompt length or number of tokens, as the kind demands."""
+    threads: int
+    samples: int
+    """Samples to take, when no ``looks`` decide it."""
+    block: int
+    seconds: float
+    """Time for warm-up and samples."""
+    sampling: SamplingPolicy
+    warm_up: WarmUp
+    prompt: str = ""
+    looks: Looks | None = None
+
+
+class Phases(msgspec.Struct, frozen=True, kw_only=True):
+    """Memory of a process through its life, in bytes."""
+
+    interpreter: int
+    """High-water mark before the bundle is loaded: interpreter and libraries."""
+    load: int
+    prompt: int
+    decode: int
+    at_rest: Resident
+    """After a generation to the longest context, by smaps_rollup."""
+    separate: bool
+    """Whether each phase has its own mark; where the kernel forbids a reset they accumulate."""
+
+    @property
+    def peak(self) -> int:
+        """The highest of all: VmHWM may lag behind smaps_rollup by a few pages."""
+        return max(self.interpreter, self.load, self.prompt, self.decode, self.at_rest.rss)
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker found out."""
+
+    schema: int = SCHEMA
+    import_ns: int = 0
+    load_ns: int = 0
+    settled: bool = True
+    """Whether the warm-up ended because two windows agreed."""
+    warm_up_samples: int = 0
+    samples_ns: list[int] = []
+    tokenise_ns: list[int] = []
+    generated: int = 0
+    """Tokens of one end-to-end generation."""
+    memory: Phases | None = None
+    error: str = ""
+    error_kind: str = ""
+    """The class of ``tinytx.errors`` that the error belongs to."""

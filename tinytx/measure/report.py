@@ -1,0 +1,170 @@
+"""The report: one JSON document with a versioned schema, raw samples included."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tinytx.errors import BudgetFailed, MeasurementInvalid, TinytxError, UsageError, os_errors_as
+from tinytx.measure import stats
+from tinytx.measure.budgets import Row, Verdict
+from tinytx.measure.conditions import Breach, Use
+from tinytx.measure.machine import Machine
+from tinytx.measure.protocol import Answer
+from tinytx.workspace import atomic_file, write_json
+
+SCHEMA = 1
+
+
+class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker process: its answer, or what went wrong."""
+
+    answer: Answer | None = None
+    trouble: str = ""
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """One scenario and all its processes, in the order in which they ran."""
+
+    name: str
+    kind: str
+    length: int
+    processes: list[ProcessRun]
+
+    @property
+    def answers(self) -> list[Answer]:
+        return [run.answer for run in self.processes if run.answer is not None]
+
+    @property
+    def troubles(self) -> list[str]:
+        return [f"{self.name}: {run.trouble}" for run in self.processes if run.trouble]
+
+
+class BundleFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Which bundle was measured."""
+
+    id: str
+    path: str
+    files: dict[str, int]
+    """Sizes in bytes."""
+    parameters: int
+    precision: str
+    bits_per_byte: float
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that one bench found."""
+
+    schema: int = SCHEMA
+    tinytx: str
+    started_at: str
+    """ISO 8601, UTC."""
+    seconds: float
+    verdict: Verdict
+    bundle: BundleFacts
+    budgets: list[Row]
+    scenarios: list[Scenario]
+    breaches: list[Breach]
+    processor_use: Use | None
+    before: Machine
+    after: Machine
+    settings: dict[str, Any]
+
+
+def overall(rows: list[Row]) -> Verdict:
+    """FAIL when any budget fails, else INVALID when any is, else PASS."""
+    verdicts = {row.verdict for row in rows}
+    for verdict in (Verdict.FAIL, Verdict.INVALID):
+        if verdict in verdicts:
+            return verdict
+    return Verdict.PASS
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The report as JSON can hold it."""
+    plain: dict[str, Any] = msgspec.to_builtins(report)
+    plain["budgets"] = [row_document(row) for row in report.budgets]
+    plain["machine"] = {
+        "before": plain.pop("before"),
+        "after": plain.pop("after"),
+        "processor_use": plain.pop("processor_use"),
+        "breaches": plain.pop("breaches"),
+    }
+    return plain
+
+
+def row_document(row: Row) -> dict[str, Any]:
+    """One verdict: every figure is in ``unit``."""
+    figures = {
+        name: None if quantity is None else quantity.amount
+        for name, quantity in (
+            ("measured", row.measured),
+            ("upper", row.upper),
+            ("lower", row.lower),
+        )
+    }
+    return {
+        "name": row.budget.name,
+        "limit": row.budget.limit.amount,
+        "strict": row.budget.strict,
+        "unit": row.budget.limit.unit,
+        **figures,
+        "verdict": str(row.verdict),
+        "reason": row.reason,
+        "basis": row.basis,
+    }
+
+
+def latency_rows(report: Report) -> list[tuple[str, str, int, float, float, float]]:
+    """For people: scenario, unit of work, samples, and median, p95 and slowest in ns.
+
+    Per scenario the process with the highest p95 is shown, as it is the one that is judged.
+    """
+    rows = []
+    loads = [a.load_ns for s in report.scenarios for a in s.answers if a.load_ns]
+    for name, samples in [("load the bundle", loads), *_worst_samples(report)]:
+        if samples:
+            middle = stats.quantile_of(samples, 0.5)
+            p95 = stats.quantile_of(samples)
+            rows.append((name, "process", len(samples), middle, p95, float(max(samples))))
+    return rows
+
+
+def _worst_samples(report: Report) -> list[tuple[str, list[int]]]:
+    worst = []
+    for scenario in report.scenarios:
+        sets = [answer.samples_ns for answer in scenario.answers if answer.samples_ns]
+        if sets:
+            worst.append((scenario.name, max(sets, key=stats.quantile_of)))
+        tokenised = [answer.tokenise_ns for answer in scenario.answers if answer.tokenise_ns]
+        if tokenised:
+            worst.append(("tokenise its prompt", max(tokenised, key=stats.quantile_of)))
+    return worst
+
+
+def failure(report: Report) -> TinytxError | None:
+    """The error that the command ends with: exit code 7 or 8; None when all budgets PASS."""
+    failed = [row.budget.title for row in report.budgets if row.verdict is Verdict.FAIL]
+    if failed:
+        return BudgetFailed(f"over budget: {', '.join(failed)}")
+    invalid = [row.budget.title for row in report.budgets if row.verdict is Verdict.INVALID]
+    if invalid:
+        return MeasurementInvalid(f"not proven: {', '.join(invalid)}")
+    return None
+
+
+def check_writable(path: Path) -> None:
+    """Raise :class:`UsageError` now, not after a minute of measuring."""
+    if path.is_dir():
+        raise UsageError(f"--report {path} is a folder, not a file")
+    with os_errors_as(UsageError, f"write the report to {path}"):
+        probe = path.with_name(f".{path.name}.probe")
+        with atomic_file(probe):
+            pass
+        probe.unlink()
+
+
+def write(path: Path, report: Report) -> None:
+    """Write the JSON document, whole or not at all. Raises :class:`UsageError`."""
+    with os_errors_as(UsageError, f"write the report to {path}"):
+        write_json(path, document(report))

@@ -1,0 +1,66 @@
+"""Quality: nats per token and bits per byte of held-out text.
+
+Protocol: non-overlapping windows of the training length, every token predicted exactly once
+with at most that much context. Bits per byte = total nats / ln 2 / bytes of text, which no
+choice of vocabulary can flatter.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from tinytx.train.data import Tokens, evaluation_batches
+from tinytx.train.model import Transformer
+
+
+@dataclass(frozen=True)
+class Score:
+    """The loss of a model on a text."""
+
+    total_nats: float
+    tokens: int
+    text_bytes: int
+
+    @property
+    def nats_per_token(self) -> float:
+        return self.total_nats / self.tokens
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.total_nats / math.log(2) / self.text_bytes
+
+
+def evaluate(
+    model: Transformer,
+    tokens: Tokens,
+    text_bytes: int,
+    batch: int,
+    precision: torch.dtype = torch.float32,
+) -> Score:
+    """Score ``tokens`` (a start token, then the text of ``text_bytes`` bytes)."""
+    was_training = model.training
+    model.eval()
+    total = 0.0
+    mixed = torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision is torch.bfloat16)
+    with torch.inference_mode(), mixed:
+        for inputs, targets in evaluation_batches(tokens, model.model.max_seq_length, batch):
+            logits = model(inputs).flatten(0, 1).float()
+            total += float(F.cross_entropy(logits, targets.flatten(), reduction="sum"))
+    model.train(was_training)
+    return Score(total, len(tokens) - 1, text_bytes)
+
+
+def unigram_nats_per_token(train: Tokens, val: Tokens, vocab_size: int) -> float:
+    """What a model that knows only how often each token occurs reaches on ``val``.
+
+    Counts of the training tokens with one added to each (Laplace), so that none is zero.
+    """
+    counts = torch.zeros(vocab_size, dtype=torch.float64)
+    for start in range(0, len(train), 1 << 22):
+        chunk = torch.from_numpy(train[start : start + (1 << 22)].astype("int64"))
+        counts += torch.bincount(chunk, minlength=vocab_size)
+    log_p = ((counts + 1) / (counts.sum() + vocab_size)).log()
+    targets = torch.from_numpy(val[1:].astype("int64"))
+    return float(-log_p[targets].mean())

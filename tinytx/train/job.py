@@ -1,0 +1,151 @@
+"""What a run starts from: fresh, or the checkpoint of an interrupted run of the same kind."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import torch
+
+from tinytx import __version__
+from tinytx.config import Settings, as_dict
+from tinytx.errors import CheckpointError, CorpusError
+from tinytx.train import checkpoint, speed
+from tinytx.train.corpus.source import own_bits_per_byte
+from tinytx.train.data import Tokens, open_tokens
+from tinytx.train.metrics import Metrics, now
+from tinytx.train.progress import Reporter
+from tinytx.train.trainer import Job
+from tinytx.workspace import Workspace, sha256_file
+
+COMPARED = ("tokenizer", "model", "training")
+"""The sections of the settings in which a checkpoint must agree with the run that resumes it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run may leave out or continue."""
+
+    skip_corpus: bool = False
+    skip_tokenizer: bool = False
+    resume: bool = False
+    resume_if_possible: bool = False
+    """Continue an interrupted run of the same settings; else start afresh."""
+
+
+def input_hashes(space: Workspace) -> dict[str, str]:
+    """The sha256 of what training reads: a checkpoint belongs to these."""
+    return {
+        "train_text": sha256_file(space.train_text),
+        "val_text": sha256_file(space.val_text),
+        "tokenizer": sha256_file(space.tokenizer),
+    }
+
+
+def state_to_resume(
+    settings: Settings,
+    space: Workspace,
+    hashes: dict[str, str],
+    options: Options,
+    reporter: Reporter,
+) -> dict[str, Any] | None:
+    """The checkpoint to continue from, or None to start afresh.
+
+    Raises :class:`CheckpointError` when ``--resume`` was asked for and there is none, or it
+    belongs to another run: the difference is named.
+    """
+    path = space.last_checkpoint
+    if not (options.resume or options.resume_if_possible):
+        if path.exists():
+            reporter.warn("starting afresh; --resume would have continued the interrupted run")
+        return None
+    if not path.exists():
+        if options.resume_if_possible:
+            return None
+        raise CheckpointError(f"there is nothing to resume in {space.root}", "run without --resume")
+    try:
+        state = checkpoint.load(path)
+        if difference := _difference(settings, hashes, state, space):
+            raise CheckpointError(
+                f"{path} belongs to another run: {difference}",
+                "give the same settings and text, or start afresh without --resume",
+            )
+    except CheckpointError:
+        if options.resume_if_possible:
+            return None
+        raise
+    return state
+
+
+def _difference(
+    settings: Settings, hashes: dict[str, str], state: dict[str, Any], space: Workspace
+) -> str:
+    """The first setting or input in which a checkpoint differs from this run, or nothing."""
+    theirs = as_dict(checkpoint.settings_of(state, space.last_checkpoint))
+    ours = as_dict(settings)
+    for section in COMPARED:
+        for key, value in ours[section].items():
+            if theirs[section][key] != value:
+                return f"{section}.{key} was {theirs[section][key]}, now it is {value}"
+    changed = [name for name in hashes if state["hashes"].get(name) != hashes[name]]
+    return f"the {changed[0].replace('_', ' ')} has changed" if changed else ""
+
+
+def make_job(
+    settings: Settings, space: Workspace, hashes: dict[str, str], state: dict[str, Any] | None
+) -> Job:
+    """Open the tokens, set up this machine, and choose (or restore) arithmetic and compiler."""
+    train, val = open_tokens(space.train_tokens), open_tokens(space.val_tokens)
+    _check_lengths(train, val, settings.model.max_seq_length)
+    threads = settings.training.threads or speed.usable_cores()
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    speed.keep_freed_memory()
+    if state is None:
+        metrics = _new_metrics(settings, space, hashes, threads)
+        precision = speed.choose_precision(settings)
+        compiled = speed.should_compile(settings, settings.training.epochs * len(train))
+        name = str(precision).removeprefix("torch.")
+        metrics.machine |= {"precision": name, "compiled": compiled}
+    else:
+        metrics = msgspec.convert(state["metrics"], Metrics)
+        metrics.interruptions += 1
+        precision = getattr(torch, metrics.machine["precision"])
+        compiled = bool(metrics.machine["compiled"])
+    val_bytes = space.val_text.stat().st_size
+    return Job(settings, space, train, val, val_bytes, hashes, metrics, precision, compiled)
+
+
+def _check_lengths(train: Tokens, val: Tokens, length: int) -> None:
+    for name, tokens, least in (("training", train, length), ("validation", val, 1)):
+        if len(tokens) - 1 < least:
+            raise CorpusError(
+                f"the {name} text has {len(tokens) - 1} tokens; at least {least} are needed",
+                "add text, or lower --max-seq-length",
+            )
+
+
+def _new_metrics(
+    settings: Settings, space: Workspace, hashes: dict[str, str], threads: int
+) -> Metrics:
+    return Metrics(
+        run_id=str(uuid.uuid4()),
+        started_at=now(),
+        config=as_dict(settings),
+        machine={
+            **speed.machine_facts(threads), "torch": str(torch.__version__), "tinytx": __version__
+        },
+        corpus={
+            "train_sha256": hashes["train_text"],
+            "train_bytes": space.train_text.stat().st_size,
+            "val_sha256": hashes["val_text"],
+            "val_bytes": space.val_text.stat().st_size,
+            "own_bits_per_byte": own_bits_per_byte(space.corpus_facts),
+        },
+        tokenizer={
+            "sha256": hashes["tokenizer"],
+            "vocab_size": settings.tokenizer.vocab_size,
+            "train_tokens": len(open_tokens(space.train_tokens)) - 1,
+        },
+        parameters=settings.parameters,
+    )

@@ -1,0 +1,146 @@
+"""The model: a decoder-only transformer, read top to bottom.
+
+Pre-norm RMSNorm (Zhang & Sennrich 2019, arXiv 1910.07467), rotary positions (Su et al. 2021,
+arXiv 2104.09864, the half-split form), SwiGLU (Shazeer 2020, arXiv 2002.05202), no biases, the
+embedding tied to the head. Shapes: B batch, T tokens, D width, H heads, S head size, F hidden,
+V vocabulary.
+
+Attention is written out as two matrix products: at the short lengths trained here that is
+faster on a CPU than the fused operator, whose backward pass is not optimised for it.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tinytx.config import ModelSettings
+
+NORM_EPSILON = 1e-5
+MASKED = -1e9  # added to the score of a position that must not be seen
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x^2) + epsilon) * weight, computed in float32."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + NORM_EPSILON)
+        return (wide * scale * self.weight).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Causal multi-head self-attention with rotary positions."""
+
+    def __init__(self, model: ModelSettings) -> None:
+        super().__init__()
+        self.heads, self.head_size = model.heads, model.head_size
+        self.qkv = nn.Linear(model.width, 3 * model.width, bias=False)
+        self.out = nn.Linear(model.width, model.width, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        qkv = self.qkv(x).view(batch, length, 3, self.heads, self.head_size)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, T, S]
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        scores = q @ k.transpose(-1, -2) * self.head_size**-0.5 + mask  # [B, H, T, T]
+        weights = torch.softmax(scores.float(), dim=-1).to(v.dtype)
+        mixed = (weights @ v).transpose(1, 2).reshape(batch, length, width)
+        result: Tensor = self.out(mixed)
+        return result
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate(x)) * up(x)); gate and up are one matrix [2F, D]."""
+
+    def __init__(self, model: ModelSettings) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(model.width, 2 * model.hidden, bias=False)
+        self.down = nn.Linear(model.hidden, model.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        result: Tensor = self.down(F.silu(gate) * up)
+        return result
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, model: ModelSettings, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(model.width)
+        self.attention = Attention(model)
+        self.mlp_norm = RMSNorm(model.width)
+        self.mlp = SwiGLU(model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        x = x + self.dropout(self.attention(self.attention_norm(x), cos, sin, mask))
+        x = x + self.dropout(self.mlp(self.mlp_norm(x)))
+        return x
+
+
+class Transformer(nn.Module):
+    """Token ids [B, T] to logits [B, T, V]."""
+
+    def __init__(self, model: ModelSettings, vocab_size: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.model = model
+        self.embedding = nn.Embedding(vocab_size, model.width)
+        self.blocks = nn.ModuleList(Block(model, dropout) for _ in range(model.layers))
+        self.norm = RMSNorm(model.width)
+        cos, sin = rotary_table(model.max_seq_length, model.head_size, model.rope_base)
+        mask = torch.full((model.max_seq_length, model.max_seq_length), MASKED).triu(1)
+        self.register_buffer("cos", cos, persistent=False)  # [T, S/2]
+        self.register_buffer("sin", sin, persistent=False)
+        self.register_buffer("mask", mask, persistent=False)  # [T, T], 0 at and below the diagonal
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Normal weights of deviation 0.02; those that write to the residual stream are scaled
+        by 1/sqrt(2 layers), as in GPT-2 (Radford et al. 2019)."""
+        for name, parameter in self.named_parameters():
+            if parameter.dim() < 2:
+                continue
+            writes = name.endswith(("out.weight", "down.weight"))
+            scale = (2 * self.model.layers) ** -0.5 if writes else 1.0
+            nn.init.normal_(parameter, std=0.02 * scale, generator=generator)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        length = tokens.shape[1]
+        x = self.embedding(tokens)  # [B, T, D]
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        x = x.to(dtype)
+        cos, sin = self.cos[:length].to(dtype), self.sin[:length].to(dtype)
+        mask = self.mask[:length, :length].to(dtype)
+        for block in self.blocks:
+            x = block(x, cos, sin, mask)
+        return F.linear(self.norm(x), self.embedding.weight)  # [B, T, V]
+
+    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy in nats per token; ``tokens`` and ``targets`` are [B, T]."""
+        logits = self(tokens).float()
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def parameter_count(self) -> int:
+        """The number of weights, the tied embedding counted once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def rotary_table(length: int, head_size: int, base: float) -> tuple[Tensor, Tensor]:
+    """cos and sin of position x frequency, each [length, head_size / 2].
+
+    Frequency i is ``base ** (-2 i / head_size)``; computed in float64, stored in float32.
+    """
+    exponents = torch.arange(0, head_size, 2, dtype=torch.float64) / head_size
+    angles = torch.outer(torch.arange(length, dtype=torch.float64), base**-exponents)
+    return angles.cos().float(), angles.sin().float()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the pairs (x[i], x[i + S/2]) of [B, H, T, S] by their position's angle."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)

@@ -1,0 +1,203 @@
+"""Training from text to checkpoint: five phases, read from top to bottom.
+
+    1 prerequisites   can this machine train into this folder?
+    2 corpus          text, split into training and validation
+    3 tokenizer       SentencePiece model and token files
+    4 training        best_model.pt, final_model.pt, training_metrics.json
+    5 validation      load everything back, compare with a unigram model, draw a sample
+
+Each phase is skipped when its stamp shows that it was done with the same settings and inputs.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinytx.config import Settings, as_dict
+from tinytx.errors import CorpusError, TokenizerError, TrainingError, os_errors_as
+from tinytx.tokenizer import Tokenizer
+from tinytx.train import prerequisites
+from tinytx.train.corpus.source import obtain, own_bits_per_byte
+from tinytx.train.data import write_tokens
+from tinytx.train.job import Options, input_hashes, make_job, state_to_resume
+from tinytx.train.metrics import Judge, Metrics, now, read_metrics
+from tinytx.train.progress import Reporter
+from tinytx.train.tokenizing import train_tokenizer
+from tinytx.train.trainer import Trainer
+from tinytx.train.validate import Validation, validate
+from tinytx.workspace import (
+    Workspace,
+    atomic_write,
+    remove_leftovers,
+    sha256_file,
+    write_json,
+)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a finished pipeline leaves."""
+
+    workspace: Workspace
+    metrics: Metrics
+    validation: Validation
+    skipped: list[str]
+    """The phases that were already done."""
+
+
+class Pipeline:
+    """One call of ``tinytx train``."""
+
+    def __init__(
+        self, settings: Settings, workspace: Workspace, options: Options, reporter: Reporter
+    ) -> None:
+        self.settings, self.workspace = settings, workspace
+        self.options, self.reporter = options, reporter
+        self.skipped: list[str] = []
+        self._began = time.perf_counter()
+
+    def run(self, judge: Judge | None = None) -> TrainingResult:
+        """All five phases. ``judge`` fills in the ``budgets`` of the metrics."""
+        phases: list[tuple[str, Callable[[], Any]]] = [
+            ("prerequisites", self.prerequisites),
+            ("corpus", self.corpus),
+            ("tokenizer", self.tokenizer),
+            ("training", lambda: self.training(judge)),
+            ("validation", self.validation),
+        ]
+        results = []
+        for number, (name, phase) in enumerate(phases, 1):
+            self.reporter.phase(number, name)
+            results.append(phase())
+        metrics, validation = results[3], results[4]
+        return TrainingResult(self.workspace, metrics, validation, self.skipped)
+
+    def prerequisites(self) -> None:
+        for line in prerequisites.check(self.workspace.root):
+            self.reporter.note(line)
+        remove_leftovers(self.workspace.root)
+
+    def corpus(self) -> None:
+        """``corpus/train.txt``, ``corpus/val.txt`` and ``corpus/corpus.json``."""
+        space, settings = self.workspace, self.settings.corpus
+        if self.options.skip_corpus:
+            for path in (space.train_text, space.val_text):
+                if not path.is_file():
+                    raise CorpusError(f"--skip-corpus, but there is no {path}")
+            self._skip("corpus", "as asked")
+            return
+        stamp, inputs = space.stamp("corpus"), {}
+        for path in (settings.path, settings.val_path):
+            if path is not None:
+                with os_errors_as(CorpusError, "read the corpus"):
+                    inputs[path] = sha256_file(Path(path))
+        if stamp.matches(as_dict(settings), inputs):
+            self._skip("corpus", "unchanged")
+            return
+        corpus = obtain(settings, self.reporter)
+        facts = {
+            "source": corpus.source,
+            "train_bytes": len(corpus.train.encode()),
+            "val_bytes": len(corpus.val.encode()),
+            "val_information_bits": corpus.val_information_bits,
+        }
+        with os_errors_as(CorpusError, "write the corpus"):
+            atomic_write(space.train_text, corpus.train.encode())
+            atomic_write(space.val_text, corpus.val.encode())
+            write_json(space.corpus_facts, facts)
+            stamp.write(
+                as_dict(settings), inputs, [space.train_text, space.val_text, space.corpus_facts]
+            )
+        self.reporter.note(
+            f"{corpus.source}: {facts['train_bytes']:,} bytes to train, "
+            f"{facts['val_bytes']:,} held out"
+        )
+        if (floor := own_bits_per_byte(space.corpus_facts)) is not None:
+            self.reporter.note(f"the held-out text's own information: {floor:.4f} bits per byte")
+
+    def tokenizer(self) -> None:
+        """``tokenizer.model`` and ``tokens/*.bin``."""
+        space, settings = self.workspace, self.settings.tokenizer
+        texts = {"train": sha256_file(space.train_text), "val": sha256_file(space.val_text)}
+        stamp = space.stamp("tokenizer")
+        if self.options.skip_tokenizer:
+            found = Tokenizer.load(space.tokenizer).vocab_size
+            if found != settings.vocab_size:
+                raise TokenizerError(
+                    f"--skip-tokenizer, but {space.tokenizer} has {found} pieces, "
+                    f"not {settings.vocab_size}",
+                    f"add --vocab-size {found}",
+                )
+            self._skip("tokenizer", "as asked")
+        elif stamp.matches(as_dict(settings), {"train": texts["train"]}):
+            self._skip("tokenizer", "unchanged")
+        else:
+            train_tokenizer(space.train_text, settings, space.tokenizer)
+            with os_errors_as(TokenizerError, "write the tokenizer's stamp"):
+                stamp.write(as_dict(settings), {"train": texts["train"]}, [space.tokenizer])
+            self.reporter.note(f"{settings.vocab_size:,} pieces, unigram with byte fallback")
+        self._tokens(texts)
+
+    def _tokens(self, texts: dict[str, str]) -> None:
+        space = self.workspace
+        inputs = {**texts, "tokenizer": sha256_file(space.tokenizer)}
+        stamp = space.stamp("tokens")
+        if stamp.matches({}, inputs):
+            return
+        tokenizer = Tokenizer.load(space.tokenizer)
+        count = write_tokens(space.train_text, tokenizer, space.train_tokens)
+        write_tokens(space.val_text, tokenizer, space.val_tokens)
+        with os_errors_as(TokenizerError, "write the tokens' stamp"):
+            stamp.write({}, inputs, [space.train_tokens, space.val_tokens])
+        size = space.train_text.stat().st_size
+        self.reporter.note(f"{count:,} training tokens, {size / count:.2f} bytes each")
+
+    def training(self, judge: Judge | None) -> Metrics:
+        """``best_model.pt``, ``final_model.pt`` and ``training_metrics.json``."""
+        space, hashes = self.workspace, input_hashes(self.workspace)
+        stamp = space.stamp("training")
+        settings = {s: as_dict(self.settings)[s] for s in ("tokenizer", "model", "training")}
+        if stamp.matches(settings, hashes):
+            self._skip("training", "finished with these settings")
+            return read_metrics(space.metrics)
+        state = state_to_resume(self.settings, space, hashes, self.options, self.reporter)
+        job = make_job(self.settings, space, hashes, state)
+        trainer = Trainer(job, self.reporter)
+        if state is not None:
+            trainer.restore(state)
+            self.reporter.note(f"resuming in epoch {trainer.epoch + 1}, step {trainer.step + 1}")
+        stamp.remove()
+        self.reporter.note(
+            f"{trainer.model.parameter_count():,} parameters, {job.metrics.machine['precision']}, "
+            f"{'compiled' if job.compiled else 'eager'}, {job.metrics.machine['threads']} threads"
+        )
+        if state is None:
+            job.metrics.setup_seconds = time.perf_counter() - self._began
+        metrics = trainer.run()
+        metrics.finished_at = now()
+        metrics.budgets = judge(metrics) if judge else []
+        metrics.write(space.metrics)
+        with os_errors_as(TrainingError, "write the training stamp"):
+            stamp.write(settings, hashes, [space.best_model, space.final_model, space.metrics])
+            space.last_checkpoint.unlink(missing_ok=True)
+        return metrics
+
+    def validation(self) -> Validation:
+        result = validate(self.workspace, self.settings.training.batch_size)
+        score = result.score
+        self.reporter.note(
+            f"{score.nats_per_token:.3f} nats per token (a unigram model: "
+            f"{result.unigram_nats_per_token:.3f}), {score.bits_per_byte:.4f} bits per byte"
+        )
+        if (floor := own_bits_per_byte(self.workspace.corpus_facts)) is not None:
+            self.reporter.note(
+                f"the text's own information is {floor:.4f} bits per byte: the model is "
+                f"{100 * (score.bits_per_byte / floor - 1):.1f} % above what is possible"
+            )
+        return result
+
+    def _skip(self, phase: str, why: str) -> None:
+        self.skipped.append(phase)
+        self.reporter.note(f"skipped: {why}")

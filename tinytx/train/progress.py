@@ -1,0 +1,37 @@
+"""What the pipeline tells whoever watches: the command line draws it, tests record it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One finished training step."""
+
+    done: int
+    total: int
+    """Steps of the whole run."""
+    epoch: int
+    epochs: int
+    loss: float
+    """Nats per token, of this step."""
+    tokens_per_second: float
+    seconds_left: float
+
+
+class Reporter:
+    """Silent by itself: override what you want to hear."""
+
+    def phase(self, number: int, name: str) -> None:
+        """A phase (1 to 5) begins."""
+
+    def note(self, text: str) -> None:
+        """A fact worth a line."""
+
+    def warn(self, text: str) -> None:
+        """Something that the user should act on, though the run goes on."""
+
+    def step(self, report: StepReport) -> None:
+        """A training step is done."""
+
+    def download(self, done: int, total: int | None) -> None:
+        """Bytes of a download so far; the total where the server tells it."""

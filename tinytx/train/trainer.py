@@ -1,0 +1,242 @@
+"""The training loop: tokens in, ``best_model.pt`` and ``final_model.pt`` out.
+
+AdamW with decoupled weight decay on the matrices (Loshchilov & Hutter 2019, arXiv 1711.05101),
+linear warm-up, cosine schedule, gradient clipping by global norm. Everything that the next step
+depends on is in the checkpoint; the data order is a function of the seed and the epoch.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tinytx.config import Settings
+from tinytx.errors import Interrupted, TrainingError
+from tinytx.train import checkpoint
+from tinytx.train.data import EpochOrder, Tokens
+from tinytx.train.evaluate import evaluate
+from tinytx.train.metrics import EpochRecord, Metrics
+from tinytx.train.model import Transformer
+from tinytx.train.progress import Reporter, StepReport
+from tinytx.train.signals import StopRequest
+from tinytx.workspace import Workspace
+
+CHECKPOINT_SECONDS = 60.0
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass
+class Job:
+    """What a run works on."""
+
+    settings: Settings
+    workspace: Workspace
+    train_tokens: Tokens
+    val_tokens: Tokens
+    val_bytes: int
+    hashes: dict[str, str]
+    """sha256 of the train text, val text and tokenizer: a checkpoint belongs to these."""
+    metrics: Metrics
+    precision: torch.dtype = torch.float32
+    compiled: bool = False
+
+
+class Trainer:
+    """One run, from its first step or from a checkpoint, to its end."""
+
+    def __init__(self, job: Job, reporter: Reporter) -> None:
+        self.job, self.reporter = job, reporter
+        self.hyper = job.settings.training
+        self.length = job.settings.model.max_seq_length
+        torch.manual_seed(self.hyper.seed)
+        self.model = Transformer(
+            job.settings.model, job.settings.tokenizer.vocab_size, self.hyper.dropout
+        )
+        self.model.initialise(torch.Generator().manual_seed(self.hyper.seed))
+        self.optimizer = make_optimizer(self.model, job.settings)
+        self.loss: LossFunction = self.model.loss
+        if job.compiled:
+            self.loss = torch.compile(self.model.loss)
+        self.epoch = 0  # epochs finished
+        self.step = 0  # steps finished in the epoch under way
+        self.loss_sum = 0.0  # over those steps
+        self.epoch_seconds = 0.0  # spent in the epoch under way, before the last resume
+        self.steps_in = [self._order(e).steps for e in range(self.hyper.epochs)]
+        self.total_steps = sum(self.steps_in)
+        self.best = math.inf
+
+    def run(self) -> Metrics:
+        """Train to the end. Raises :class:`Interrupted` after a checkpoint, or
+        :class:`TrainingError` when the loss is no longer a finite number."""
+        self.model.train()
+        with StopRequest() as stop:
+            while self.epoch < self.hyper.epochs:
+                self._run_epoch(stop)
+        checkpoint.save(self.job.workspace.final_model, self._model_content())
+        return self.job.metrics
+
+    def _run_epoch(self, stop: StopRequest) -> None:
+        order = self._order(self.epoch)
+        began = saved = time.perf_counter()
+        self._began = began
+        tokens_here = 0
+        while self.step < order.steps:
+            loss = self._train_step(*order.batch(self.step), stop)
+            self.step += 1
+            self.loss_sum += loss
+            tokens_here += self.hyper.batch_size * self.length
+            now = time.perf_counter()
+            self._report(loss, tokens_here / (now - began))
+            if stop.requested:
+                self._save_state()
+                raise Interrupted("interrupted; the run so far is saved")
+            if now - saved > CHECKPOINT_SECONDS:
+                self._save_state()
+                saved = now
+        self._finish_epoch(order.steps, tokens_here / (time.perf_counter() - began))
+
+    def _train_step(self, inputs: Tensor, targets: Tensor, stop: StopRequest) -> float:
+        """Forward, backward, clip, update; returns the loss in nats per token."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        mixed = self.job.precision is torch.bfloat16
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            loss = self.loss(inputs, targets)
+        loss.backward()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss became {value} in epoch {self.epoch + 1}, step {self.step + 1}",
+                "lower --learning-rate",
+            )
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.hyper.gradient_clip)
+        with stop.deferred():  # weights and moments change together or not at all
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return value
+
+    def _finish_epoch(self, steps: int, tokens_per_second: float) -> None:
+        job = self.job
+        score = evaluate(
+            self.model, job.val_tokens, job.val_bytes, self.hyper.batch_size, job.precision
+        )
+        improved = score.nats_per_token < self.best
+        train_loss, learning_rate = self.loss_sum / steps, self.optimizer.param_groups[0]["lr"]
+        if improved:
+            self.best = score.nats_per_token
+            job.metrics.best_epoch = self.epoch + 1
+            checkpoint.save(
+                job.workspace.best_model, self._model_content(val_loss=score.nats_per_token)
+            )
+        job.metrics.epochs.append(
+            EpochRecord(
+                epoch=self.epoch + 1,
+                train_loss=train_loss,
+                val_loss=score.nats_per_token,
+                val_bits_per_byte=score.bits_per_byte,
+                learning_rate=learning_rate,
+                seconds=self._seconds_in_epoch(),
+                tokens_per_second=tokens_per_second,
+            )
+        )
+        self.epoch, self.step, self.loss_sum, self.epoch_seconds = self.epoch + 1, 0, 0.0, 0.0
+        self._began = time.perf_counter()
+        job.metrics.write(job.workspace.metrics)
+        self._save_state()
+        self.reporter.note(
+            f"epoch {self.epoch}/{self.hyper.epochs}: train {train_loss:.3f}, "
+            f"val {score.nats_per_token:.3f} nats/token, {score.bits_per_byte:.3f} bits/byte, "
+            f"{job.metrics.epochs[-1].seconds:.1f} s{', best so far' if improved else ''}"
+        )
+
+    def _order(self, epoch: int) -> EpochOrder:
+        return EpochOrder(
+            self.job.train_tokens, self.length, self.hyper.batch_size, self.hyper.seed, epoch
+        )
+
+    def _learning_rate(self) -> float:
+        return learning_rate(sum(self.steps_in[: self.epoch]) + self.step, self.total_steps,
+                             self.job.settings)
+
+    def _seconds_in_epoch(self) -> float:
+        return self.epoch_seconds + time.perf_counter() - self._began
+
+    def _report(self, loss: float, rate: float) -> None:
+        done = sum(self.steps_in[: self.epoch]) + self.step
+        tokens_left = (self.total_steps - done) * self.hyper.batch_size * self.length
+        self.reporter.step(
+            StepReport(
+                done=done,
+                total=self.total_steps,
+                epoch=self.epoch + 1,
+                epochs=self.hyper.epochs,
+                loss=loss,
+                tokens_per_second=rate,
+                seconds_left=tokens_left / rate,
+            )
+        )
+
+    def _model_content(self, **facts: Any) -> dict[str, Any]:
+        job = self.job
+        return checkpoint.model_content(
+            self.model, job.settings, job.hashes, run_id=job.metrics.run_id, epoch=self.epoch,
+            **facts,
+        )
+
+    def _save_state(self) -> None:
+        """Write everything that the next step depends on."""
+        state = self._model_content(
+            optimizer=self.optimizer.state_dict(),
+            random=torch.get_rng_state(),
+            step=self.step,
+            loss_sum=self.loss_sum,
+            epoch_seconds=self._seconds_in_epoch(),
+            best=self.best,
+            metrics=metrics_to_plain(self.job.metrics),
+        )
+        checkpoint.save(self.job.workspace.last_checkpoint, state)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what :meth:`_save_state` wrote (the caller has compared the settings)."""
+        checkpoint.fill(self.model, state, self.job.workspace.last_checkpoint)
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        self.epoch, self.step, self.loss_sum = state["epoch"], state["step"], state["loss_sum"]
+        self.epoch_seconds, self.best = state["epoch_seconds"], state["best"]
+
+
+def make_optimizer(model: Transformer, settings: Settings) -> torch.optim.AdamW:
+    """AdamW: weight decay on matrices, none on the norms' weights."""
+    hyper = settings.training
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    groups = [
+        {"params": matrices, "weight_decay": hyper.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=hyper.learning_rate, betas=(hyper.beta1, hyper.beta2), fused=True
+    )
+
+
+def learning_rate(step: int, total: int, settings: Settings) -> float:
+    """Linear warm-up, then a cosine from the peak to its floor (arXiv 1608.03983, no restart)."""
+    hyper = settings.training
+    warmup = min(hyper.warmup_steps, total // 10)
+    if step < warmup:
+        return hyper.learning_rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, total - warmup)
+    floor = hyper.min_learning_rate
+    return hyper.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def metrics_to_plain(metrics: Metrics) -> dict[str, Any]:
+    """Metrics as dictionaries and lists, for a checkpoint."""
+    import msgspec
+
+    plain: dict[str, Any] = msgspec.to_builtins(metrics)
+    return plain

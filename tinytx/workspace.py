@@ -1,0 +1,199 @@
+"""The output directory: where everything lies, atomic writes, and stage stamps.
+
+A stage (corpus, tokenizer, tokens, export) leaves a stamp: the sha256 of what it read and
+wrote, and its own settings. A stage whose stamp still matches the files is skipped; a changed
+setting, a changed input or a tampered output makes it run again.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+STAMP_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Names every file of an output directory; creates nothing by itself."""
+
+    root: Path
+
+    @property
+    def train_text(self) -> Path:
+        return self.root / "corpus" / "train.txt"
+
+    @property
+    def val_text(self) -> Path:
+        return self.root / "corpus" / "val.txt"
+
+    @property
+    def corpus_facts(self) -> Path:
+        return self.root / "corpus" / "corpus.json"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.root / "tokenizer.model"
+
+    @property
+    def train_tokens(self) -> Path:
+        return self.root / "tokens" / "train.bin"
+
+    @property
+    def val_tokens(self) -> Path:
+        return self.root / "tokens" / "val.bin"
+
+    @property
+    def best_model(self) -> Path:
+        return self.root / "best_model.pt"
+
+    @property
+    def final_model(self) -> Path:
+        return self.root / "final_model.pt"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """The state that ``--resume`` continues from; removed when a run ends."""
+        return self.root / "last_checkpoint.pt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "training_metrics.json"
+
+    @property
+    def bundle(self) -> Path:
+        return self.root / "bundle"
+
+    def stamp(self, stage: str) -> "Stamp":
+        return Stamp(self.root, self.root / "stamps" / f"{stage}.json")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Remembers what a finished stage read, wrote and was told."""
+
+    root: Path
+    path: Path
+
+    def matches(self, settings: object, inputs: Mapping[str, str]) -> bool:
+        """Whether the stage ran with these settings and inputs and its outputs are untouched.
+
+        ``settings`` is anything that JSON can hold; ``inputs`` maps a name to a sha256.
+        """
+        try:
+            stamp = json.loads(self.path.read_bytes())
+            return (
+                stamp["schema"] == STAMP_SCHEMA
+                and stamp["settings"] == _plain(settings)
+                and stamp["inputs"] == dict(inputs)
+                and all(
+                    sha256_file(self.root / name) == digest
+                    for name, digest in stamp["outputs"].items()
+                )
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return False
+
+    def write(self, settings: object, inputs: Mapping[str, str], outputs: list[Path]) -> None:
+        """Record a finished stage. ``outputs`` lie below the output directory."""
+        document = {
+            "schema": STAMP_SCHEMA,
+            "settings": _plain(settings),
+            "inputs": dict(inputs),
+            "outputs": {str(p.relative_to(self.root)): sha256_file(p) for p in outputs},
+        }
+        write_json(self.path, document)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _plain(value: object) -> object:
+    """``value`` as it comes back from JSON, so that tuples and lists compare equal."""
+    return json.loads(json.dumps(value))
+
+
+def sha256_file(path: Path) -> str:
+    """The sha256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that replaces ``path`` whole when the block ends, or not at all.
+
+    The bytes go to a temporary file beside it, are flushed to the disk, and take the name by a
+    rename: whoever is killed at any instant leaves the old file or the new one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        _sync_directory(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Replace ``path`` with ``data``: see :func:`atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+def write_json(path: Path, document: object) -> None:
+    """Replace ``path`` with an indented JSON document."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    atomic_write(path, text.encode() + b"\n")
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``path`` when the block ends, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        retired = temporary.with_suffix(".old")
+        if path.exists():
+            path.replace(retired)
+        temporary.replace(path)
+        _sync_directory(path.parent)
+        shutil.rmtree(retired, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def remove_leftovers(root: Path) -> None:
+    """Delete the temporary files that a killed run left behind."""
+    for leftover in [*root.glob(".*.tmp"), *root.glob("*/.*.tmp"), *root.glob(".*.old")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def _sync_directory(path: Path) -> None:
+    """Make a rename durable: the directory entry is flushed as well."""
+    with suppress(OSError):  # some file systems do not allow it
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
