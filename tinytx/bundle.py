@@ -36,7 +36,7 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=T
     """Common options of everything in a manifest."""
 
 
-class FileFacts(_Record):
+class FileFacts(_Record, frozen=True, kw_only=True):
     """One file of the bundle."""
 
     sha256: Sha256
@@ -44,7 +44,7 @@ class FileFacts(_Record):
     """Bytes."""
 
 
-class ModelFacts(_Record):
+class ModelFacts(_Record, frozen=True, kw_only=True):
     """The shape of the model, as the runtime needs it."""
 
     layers: Size
@@ -60,7 +60,7 @@ class ModelFacts(_Record):
     precision: str
 
 
-class Provenance(_Record):
+class Provenance(_Record, frozen=True, kw_only=True):
     """Where the bundle came from."""
 
     tinytx: str
@@ -73,7 +73,7 @@ class Provenance(_Record):
     versions: dict[str, str]
 
 
-class TrainingRecord(_Record):
+class TrainingRecord(_Record, frozen=True, kw_only=True):
     """What training took: the evidence for the training budget."""
 
     epochs: Count
@@ -83,10 +83,10 @@ class TrainingRecord(_Record):
     """Seconds before the first epoch: corpus, tokenizer, tokens, model."""
     complete: bool
     """Whether one uninterrupted run did all the epochs."""
-    machine: dict[str, str | int]
+    machine: dict[str, str]
 
 
-class Parity(_Record):
+class Parity(_Record, frozen=True, kw_only=True):
     """How far the graph is from the PyTorch model: what export compared and found."""
 
     prompts: Count
@@ -99,7 +99,7 @@ class Parity(_Record):
     compared_bytes: Count
 
 
-class Quality(_Record):
+class Quality(_Record, frozen=True, kw_only=True):
     """Bits per byte of held-out text, over non-overlapping windows of the training length."""
 
     bits_per_byte: float
@@ -108,7 +108,7 @@ class Quality(_Record):
     """The held-out text's own information, where it is known (the built-in corpus)."""
 
 
-class Manifest(_Record):
+class Manifest(_Record, frozen=True, kw_only=True):
     """The contents of ``manifest.json``."""
 
     schema: int
@@ -123,14 +123,14 @@ class Manifest(_Record):
     quality: Quality
 
 
-class GoldenCase(_Record):
+class GoldenCase(_Record, frozen=True, kw_only=True):
     """A prompt and the greedy tokens that every machine must reproduce."""
 
     prompt: str
     tokens: list[Annotated[int, Meta(ge=0, le=1_000_000)]]
 
 
-class Golden(_Record):
+class Golden(_Record, frozen=True, kw_only=True):
     """The contents of ``golden.json``."""
 
     schema: int

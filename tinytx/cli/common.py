@@ -32,3 +32,17 @@ def console(quiet: bool = False) -> "Console":
 def print_json(document: object) -> None:
     """One JSON document on stdout."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def require(purpose: str, *packages: str) -> None:
+    """Raise :class:`PrerequisiteError` when a package that ``purpose`` needs is not installed."""
+    from importlib.util import find_spec
+
+    from tinytx.errors import PrerequisiteError
+
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise PrerequisiteError(
+            f"`tinytx {purpose}` needs {', '.join(missing)}, which is not installed",
+            "pip install 'tinytx[train,export]'",
+        )

@@ -67,8 +67,11 @@ class ConsoleReporter(Reporter):
     def _draw(self, report: StepReport) -> None:
         if self._bar is None:
             self._bar = Progress(
-                TextColumn("     "), BarColumn(), TextColumn("{task.description}"),
-                console=self.console, transient=True,
+                TextColumn("     "),
+                BarColumn(),
+                TextColumn("{task.description}"),
+                console=self.console,
+                transient=True,
             )
             self._task = self._bar.add_task("", total=report.total)
             self._bar.start()

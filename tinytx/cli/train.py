@@ -27,8 +27,13 @@ SETTING_FLAGS = {
 @click.option("--corpus-path", metavar="FILE", help="UTF-8 text to train on.")
 @click.option("--corpus-url", metavar="URL", help="The same, from http, https or file.")
 @click.option("--val-path", metavar="FILE", help="Text to validate on; else blocks are held out.")
-@click.option("--output-dir", type=click.Path(path_type=Path), default="data", show_default=True,
-              help="Where everything is written.")
+@click.option(
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    default="data",
+    show_default=True,
+    help="Where everything is written.",
+)
 @click.option("--epochs", type=int, help="Passes over the text (20).")
 @click.option("--batch-size", type=int, help="Windows in one step (32).")
 @click.option("--learning-rate", type=float, help="Peak learning rate of AdamW.")
@@ -39,13 +44,26 @@ SETTING_FLAGS = {
 @click.option("--skip-tokenizer", is_flag=True, help="Use the tokenizer that is there.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings, TOML.")
-@click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE",
-              help="One setting; may be repeated.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="One setting; may be repeated.",
+)
 @json_option
 @quiet_option
-def command(output_dir: Path, skip_corpus: bool, skip_tokenizer: bool, resume: bool,
-            config: Path | None, assignments: tuple[str, ...], as_json: bool, quiet: bool,
-            **flags: Any) -> None:
+def command(
+    output_dir: Path,
+    skip_corpus: bool,
+    skip_tokenizer: bool,
+    resume: bool,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+    **flags: Any,
+) -> None:
     """Train a model: prerequisites, corpus, tokenizer, training, validation.
 
     Without a corpus it trains on built-in stories. A phase that was already done with the same
@@ -76,17 +94,27 @@ def command(output_dir: Path, skip_corpus: bool, skip_tokenizer: bool, resume: b
     if as_json:
         import msgspec
 
-        print_json({
-            "output_dir": str(output_dir),
-            "bits_per_byte": score.bits_per_byte,
-            "unigram_nats_per_token": result.validation.unigram_nats_per_token,
-            "nats_per_token": score.nats_per_token,
-            "sample": result.validation.sample,
-            "skipped": result.skipped,
-            "metrics": msgspec.to_builtins(result.metrics),
-        })
+        print_json(
+            {
+                "output_dir": str(output_dir),
+                "bits_per_byte": score.bits_per_byte,
+                "unigram_nats_per_token": result.validation.unigram_nats_per_token,
+                "nats_per_token": score.nats_per_token,
+                "sample": result.validation.sample,
+                "skipped": result.skipped,
+                "metrics": msgspec.to_builtins(result.metrics),
+            }
+        )
 
 
 def judge(metrics: "Metrics") -> list[dict[str, Any]]:
     """The training budget's verdict, for the metrics file."""
-    return []
+    from tinytx.export.record import training_record
+    from tinytx.measure import budgets, machine, report, training
+
+    figure = training.training_figure(training_record(metrics), machine.observe())
+    return [
+        report.row_document(budgets.judge(budget, figure))
+        for budget in budgets.load_budgets()
+        if budget.name == "training_20_epochs"
+    ]

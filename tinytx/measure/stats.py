@@ -31,6 +31,8 @@ QUANTILE = 0.95
 CONFIDENCE = 0.99
 CLUSTER_QUANTILE = 0.9
 
+Samples = Sequence[float] | NDArray[np.float64]
+
 
 @lru_cache(maxsize=256)
 def upper_rank(n: int, quantile: float = QUANTILE, confidence: float = CONFIDENCE) -> int | None:
@@ -68,7 +70,7 @@ def _binomial(n: int, k: int, p: float) -> float:
 
 
 def upper_bound(
-    samples: Sequence[float],
+    samples: Samples,
     quantile: float = QUANTILE,
     confidence: float = CONFIDENCE,
     tau: float = 1.0,
@@ -84,11 +86,11 @@ def upper_bound(
     if rank is None:
         return None
     scaled = rank if worth == n else math.ceil(n * rank / worth)
-    return sorted(samples)[scaled - 1]
+    return float(np.sort(np.asarray(samples))[scaled - 1])
 
 
 def lower_bound(
-    samples: Sequence[float],
+    samples: Samples,
     quantile: float = QUANTILE,
     confidence: float = CONFIDENCE,
     tau: float = 1.0,
@@ -100,15 +102,16 @@ def lower_bound(
     if rank is None:
         return None
     scaled = rank if worth == n else math.floor(n * (rank - 1) / worth) + 1
-    return sorted(samples)[scaled - 1]
+    return float(np.sort(np.asarray(samples))[scaled - 1])
 
 
-def quantile_of(samples: Sequence[float], quantile: float = QUANTILE) -> float:
+def quantile_of(samples: Samples, quantile: float = QUANTILE) -> float:
     """The sample quantile: the smallest sample that at least a share ``quantile`` is not above."""
-    return sorted(samples)[max(math.ceil(len(samples) * quantile - 1e-9), 1) - 1]
+    rank = max(math.ceil(len(samples) * quantile - 1e-9), 1)
+    return float(np.sort(np.asarray(samples))[rank - 1])
 
 
-def cluster_time(samples: Sequence[float]) -> float:
+def cluster_time(samples: Samples) -> float:
     """How many samples in a row are worth one independent one (tau >= 1)."""
     values: NDArray[np.float64] = np.asarray(samples, np.float64)
     n = len(values)
@@ -147,7 +150,7 @@ def look_number(n: int, first: int) -> int:
 
 
 def bounds_at_look(
-    samples: Sequence[float], first: int, cells: int = 1
+    samples: Samples, first: int, cells: int = 1
 ) -> tuple[float | None, float | None]:
     """Lower and upper bound of the p95 at the look that this many samples make.
 
@@ -162,7 +165,7 @@ def bounds_at_look(
     return lower, upper
 
 
-def decided(samples: Sequence[float], limit: float, first: int, cells: int = 1) -> bool:
+def decided(samples: Samples, limit: float, first: int, cells: int = 1) -> bool:
     """Whether this look proves the p95 within the limit or over it."""
     lower, upper = bounds_at_look(samples, first, cells)
     return (upper is not None and upper <= limit) or (lower is not None and lower > limit)

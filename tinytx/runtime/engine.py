@@ -1,19 +1,19 @@
 """A bundle, loaded and ready: token ids in, next-token logits out.
 
-The graph's contract (made by ``tinytx.export.graph``): inputs ``tokens`` int64 [batch, step]
-and, per layer, ``past_key.N`` and ``past_value.N`` float32 [batch, heads, past, head_size];
-outputs ``logits`` float32 [batch, vocab] of the last position, ``present_key.N`` and
-``present_value.N``. One graph serves the prompt (step > 1) and the next token (step = 1).
+The graph's contract is stated in ``tinytx.export.graph``. The key/value cache lives in buffers
+of this engine, bound once as input and as output: the graph appends to it in place, and a step
+allocates nothing but its own activations.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from tinytx.bundle import GRAPH, TOKENIZER, Bundle
+from tinytx.bundle import GRAPH, TOKENIZER, Bundle, ModelFacts
 from tinytx.errors import BundleError, TokenizerError, UsageError
 from tinytx.tokenizer import Tokenizer
 
@@ -23,22 +23,44 @@ Logits = NDArray[np.float32]
 class Engine:
     """One model, one context (batch 1). Not thread-safe: one thread uses it at a time."""
 
-    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
-        """Raises :class:`BundleError` when a file of the bundle is damaged or does not run."""
-        self.bundle = bundle
-        self.facts = bundle.manifest.model
-        self.tokenizer = _load_tokenizer(bundle)
-        self._session = _load_session(bundle.read_file(GRAPH), threads, bundle.folder)
-        layers = range(self.facts.layers)
-        self._past_names = [f"past_{kind}.{i}" for i in layers for kind in ("key", "value")]
-        self._present_names = [f"present_{kind}.{i}" for i in layers for kind in ("key", "value")]
-        self._check_contract()
-        self.reset()
+    def __init__(
+        self,
+        facts: ModelFacts,
+        graph: bytes,
+        tokenizer: Tokenizer,
+        *,
+        threads: int = 1,
+        name: str = GRAPH,
+        bundle_id: str = "",
+    ) -> None:
+        """Raises :class:`BundleError` when onnxruntime cannot load the graph, or it is not one
+        of this runtime. ``name`` is what messages call it."""
+        self.facts, self.tokenizer, self.bundle_id = facts, tokenizer, bundle_id
+        self._session = _load_session(graph, threads, name)
+        facts = self.facts
+        kinds = [f"{kind}.{i}" for i in range(facts.layers) for kind in ("key", "value")]
+        shape = (1, facts.heads, facts.max_seq_length, facts.head_size)
+        self._cache = {kind: np.zeros(shape, np.float32) for kind in kinds}
+        self._check_contract(name)
+        self._token = np.zeros((1, 1), np.int64)
+        self._last_position = np.zeros(1, np.int32)
+        self._total_length = np.zeros(1, np.int32)
+        self._logits = np.zeros((1, facts.vocab_size), np.float32)
+        self._next_token = self._bind(self._token)
+        self._length = 0
 
     @classmethod
     def load(cls, folder: Path | str, threads: int = 1) -> "Engine":
         """Load the bundle in ``folder``. Raises :class:`BundleError`."""
-        return cls(Bundle(Path(folder)), threads)
+        bundle = Bundle(Path(folder))
+        return cls(
+            bundle.manifest.model,
+            bundle.read_file(GRAPH),
+            _load_tokenizer(bundle),
+            threads=threads,
+            name=str(bundle.folder / GRAPH),
+            bundle_id=bundle.id,
+        )
 
     @property
     def length(self) -> int:
@@ -47,9 +69,6 @@ class Engine:
 
     def reset(self) -> None:
         """Forget the context."""
-        facts = self.facts
-        empty = np.zeros((1, facts.heads, 0, facts.head_size), np.float32)
-        self._past = [ort.OrtValue.ortvalue_from_numpy(empty) for _ in self._past_names]
         self._length = 0
 
     def append(self, ids: Sequence[int]) -> Logits:
@@ -67,21 +86,52 @@ class Engine:
                 f"the context holds {self.facts.max_seq_length} tokens; "
                 f"{self._length} are in it and {step} more do not fit"
             )
-        feeds = dict(zip(self._past_names, self._past, strict=True))
-        feeds["tokens"] = ort.OrtValue.ortvalue_from_numpy(tokens)
-        logits, *present = self._session.run_with_ort_values(
-            ["logits", *self._present_names], feeds
-        )
-        self._past = present
         self._length += step
-        result: Logits = logits.numpy()[0]
-        return result
+        self._last_position[0] = self._length - 1
+        self._total_length[0] = self._length
+        if step == 1:
+            self._token[0, 0] = tokens[0, 0]
+            self._session.run_with_iobinding(self._next_token)
+        else:
+            self._session.run_with_iobinding(self._bind(tokens))
+        logits: Logits = self._logits[0].copy()
+        return logits
 
-    def _check_contract(self) -> None:
-        inputs = {item.name for item in self._session.get_inputs()}
-        outputs = {item.name for item in self._session.get_outputs()}
-        if inputs != {"tokens", *self._past_names} or outputs != {"logits", *self._present_names}:
-            raise BundleError(f"{self.bundle.folder / GRAPH} is not a graph of this runtime")
+    def _bind(self, tokens: NDArray[np.int64]) -> ort.IOBinding:
+        """Inputs and outputs as the addresses of this engine's own arrays."""
+        binding = self._session.io_binding()
+        inputs: dict[str, NDArray[Any]] = {
+            "tokens": tokens,
+            "last_position": self._last_position,
+            "total_length": self._total_length,
+            **{f"past_{kind}": array for kind, array in self._cache.items()},
+        }
+        outputs: dict[str, NDArray[Any]] = {
+            "logits": self._logits,
+            **{f"present_{kind}": array for kind, array in self._cache.items()},
+        }
+        for name, array in inputs.items():
+            binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        for name, array in outputs.items():
+            binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        return binding
+
+    def _check_contract(self, name: str) -> None:
+        """The graph has exactly the inputs and outputs that are bound, of the right shapes."""
+        facts = self.facts
+        cache = [facts.heads, facts.max_seq_length, facts.head_size]
+        inputs = {item.name: item.shape for item in self._session.get_inputs()}
+        outputs = {item.name: item.shape for item in self._session.get_outputs()}
+        past, present = ({f"{p}_{kind}" for kind in self._cache} for p in ("past", "present"))
+        fits = (
+            set(inputs) == {"tokens", "last_position", "total_length"} | past
+            and set(outputs) == {"logits"} | present
+            and all(inputs[key][1:] == cache for key in past)
+            and all(outputs[key][1:] == cache for key in present)
+            and outputs["logits"][1:] == [facts.vocab_size]
+        )
+        if not fits:
+            raise BundleError(f"{name} is not a graph of this runtime")
 
 
 def _load_tokenizer(bundle: Bundle) -> Tokenizer:
@@ -95,7 +145,7 @@ def _load_tokenizer(bundle: Bundle) -> Tokenizer:
     return tokenizer
 
 
-def _load_session(graph: bytes, threads: int, folder: Path) -> ort.InferenceSession:
+def _load_session(graph: bytes, threads: int, name: str) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -107,4 +157,4 @@ def _load_session(graph: bytes, threads: int, folder: Path) -> ort.InferenceSess
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own error types share no public base
         first_line = str(error).splitlines()[0]
-        raise BundleError(f"onnxruntime cannot load {folder / GRAPH}: {first_line}") from error
+        raise BundleError(f"onnxruntime cannot load {name}: {first_line}") from error

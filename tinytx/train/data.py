@@ -63,9 +63,7 @@ class EpochOrder:
         return window[:, :-1].contiguous(), window[:, 1:].contiguous()
 
 
-def evaluation_batches(
-    tokens: Tokens, length: int, batch: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+def evaluation_batches(tokens: Tokens, length: int, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Non-overlapping windows in order, every token but the start token predicted once.
 
     Full batches first, then what is left in smaller ones (the last window may be short).

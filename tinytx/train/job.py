@@ -133,7 +133,9 @@ def _new_metrics(
         started_at=now(),
         config=as_dict(settings),
         machine={
-            **speed.machine_facts(threads), "torch": str(torch.__version__), "tinytx": __version__
+            **speed.machine_facts(threads),
+            "torch": str(torch.__version__),
+            "tinytx": __version__,
         },
         corpus={
             "train_sha256": hashes["train_text"],

@@ -95,6 +95,9 @@ class Transformer(nn.Module):
         self.norm = RMSNorm(model.width)
         cos, sin = rotary_table(model.max_seq_length, model.head_size, model.rope_base)
         mask = torch.full((model.max_seq_length, model.max_seq_length), MASKED).triu(1)
+        self.cos: Tensor
+        self.sin: Tensor
+        self.mask: Tensor
         self.register_buffer("cos", cos, persistent=False)  # [T, S/2]
         self.register_buffer("sin", sin, persistent=False)
         self.register_buffer("mask", mask, persistent=False)  # [T, T], 0 at and below the diagonal

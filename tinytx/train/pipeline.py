@@ -88,11 +88,12 @@ class Pipeline:
                     raise CorpusError(f"--skip-corpus, but there is no {path}")
             self._skip("corpus", "as asked")
             return
-        stamp, inputs = space.stamp("corpus"), {}
-        for path in (settings.path, settings.val_path):
-            if path is not None:
+        stamp = space.stamp("corpus")
+        inputs: dict[str, str] = {}
+        for source in (settings.path, settings.val_path):
+            if source is not None:
                 with os_errors_as(CorpusError, "read the corpus"):
-                    inputs[path] = sha256_file(Path(path))
+                    inputs[source] = sha256_file(Path(source))
         if stamp.matches(as_dict(settings), inputs):
             self._skip("corpus", "unchanged")
             return
@@ -173,6 +174,9 @@ class Pipeline:
             f"{trainer.model.parameter_count():,} parameters, {job.metrics.machine['precision']}, "
             f"{'compiled' if job.compiled else 'eager'}, {job.metrics.machine['threads']} threads"
         )
+        if job.compiled:
+            self.reporter.note("compiling (once per machine and model shape, up to a minute)")
+        trainer.warm_up()
         if state is None:
             job.metrics.setup_seconds = time.perf_counter() - self._began
         metrics = trainer.run()

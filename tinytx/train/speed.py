@@ -11,6 +11,7 @@ import platform
 import shutil
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -46,8 +47,9 @@ def choose_precision(settings: Settings) -> torch.dtype:
         return getattr(torch, settings.training.precision)  # type: ignore[no-any-return]
     rows = min(settings.training.batch_size * settings.model.max_seq_length, 4_096)
     shape = (rows, settings.model.width, 3 * settings.model.width)
-    float32, bfloat16 = _product_seconds(*shape, torch.float32), _product_seconds(
-        *shape, torch.bfloat16
+    float32, bfloat16 = (
+        _product_seconds(*shape, torch.float32),
+        _product_seconds(*shape, torch.bfloat16),
     )
     return torch.bfloat16 if bfloat16 < 0.8 * float32 else torch.float32
 
@@ -92,7 +94,7 @@ def machine_facts(threads: int) -> dict[str, str | int]:
 
 def processor_name() -> str:
     """The processor's name as the kernel tells it, else its architecture."""
-    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+    with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as file:
         for line in file:
             if line.startswith(("model name", "Model")):
                 return line.partition(":")[2].strip()

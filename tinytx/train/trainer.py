@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -69,6 +70,23 @@ class Trainer:
         self.total_steps = sum(self.steps_in)
         self.best = math.inf
 
+    def warm_up(self) -> None:
+        """One forward and backward pass that changes nothing: torch.compile builds its kernels
+        now, so that no epoch's time contains it. Falls back to eager when it cannot."""
+        random = torch.get_rng_state()
+        batch = self._order(self.epoch).batch(0)
+        try:
+            self._loss(*batch).backward()  # type: ignore[no-untyped-call]
+        except Exception as error:  # a broken compiler shows itself in many ways
+            if not self.job.compiled:
+                raise
+            reason = str(error).strip().splitlines()[0]
+            self.reporter.warn(f"torch.compile does not work here, going on without: {reason}")
+            self.job.compiled, self.loss = False, self.model.loss
+            self.job.metrics.machine["compiled"] = False
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.set_rng_state(random)
+
     def run(self) -> Metrics:
         """Train to the end. Raises :class:`Interrupted` after a checkpoint, or
         :class:`TrainingError` when the loss is no longer a finite number."""
@@ -103,10 +121,8 @@ class Trainer:
         """Forward, backward, clip, update; returns the loss in nats per token."""
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        mixed = self.job.precision is torch.bfloat16
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
-            loss = self.loss(inputs, targets)
-        loss.backward()
+        loss = self._loss(inputs, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
@@ -118,6 +134,12 @@ class Trainer:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return value
+
+    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Nats per token in the arithmetic of this run."""
+        mixed = self.job.precision is torch.bfloat16
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            return self.loss(inputs, targets)
 
     def _finish_epoch(self, steps: int, tokens_per_second: float) -> None:
         job = self.job
@@ -159,8 +181,9 @@ class Trainer:
         )
 
     def _learning_rate(self) -> float:
-        return learning_rate(sum(self.steps_in[: self.epoch]) + self.step, self.total_steps,
-                             self.job.settings)
+        return learning_rate(
+            sum(self.steps_in[: self.epoch]) + self.step, self.total_steps, self.job.settings
+        )
 
     def _seconds_in_epoch(self) -> float:
         return self.epoch_seconds + time.perf_counter() - self._began
@@ -183,7 +206,11 @@ class Trainer:
     def _model_content(self, **facts: Any) -> dict[str, Any]:
         job = self.job
         return checkpoint.model_content(
-            self.model, job.settings, job.hashes, run_id=job.metrics.run_id, epoch=self.epoch,
+            self.model,
+            job.settings,
+            job.hashes,
+            run_id=job.metrics.run_id,
+            epoch=self.epoch,
             **facts,
         )
 
@@ -236,7 +263,5 @@ def learning_rate(step: int, total: int, settings: Settings) -> float:
 
 def metrics_to_plain(metrics: Metrics) -> dict[str, Any]:
     """Metrics as dictionaries and lists, for a checkpoint."""
-    import msgspec
-
     plain: dict[str, Any] = msgspec.to_builtins(metrics)
     return plain

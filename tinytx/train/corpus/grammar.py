@@ -146,43 +146,54 @@ Path = tuple[Node, "Path"] | None
 """What is left to spell: a linked list, so that branches share their tails."""
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A way through the grammar that fits the text up to `at`, at a cost of `bits`."""
+
+    at: int
+    path: Path
+    env: Mapping[str, Mapping[str, str]]
+    bits: float
+
+
 def parse(root: Node, text: str) -> list[float]:
     """Return the information -log2 p, in bits, of every derivation of `text`; none: no text of it.
 
     The search is exhaustive: it never stops at the first derivation.
     """
     found: list[float] = []
-    agenda: list[tuple[int, Path, dict[str, Mapping[str, str]], float]] = [
-        (0, (root, None), {}, 0.0)
-    ]
+    agenda = [_State(0, (root, None), {}, 0.0)]
     while agenda:
-        at, path, env, bits = agenda.pop()
-        if path is None:
-            if at == len(text):
-                found.append(bits)
-            continue
-        node, rest = path
-        if isinstance(node, Choice):
-            total = sum(node.weights)
-            for weight, option in zip(node.weights, node.options, strict=True):
-                if not isinstance(option, Literal) or text.startswith(option.text, at):
-                    agenda.append((at, (option, rest), env, bits + math.log2(total / weight)))
-        elif isinstance(node, Sequence):
-            for part in reversed(node.parts):
-                rest = (part, rest)
-            agenda.append((at, rest, env, bits))
-        elif isinstance(node, Bind):
-            total = sum(node.weights)
-            for weight, record in zip(node.weights, node.records, strict=True):
-                if text.startswith(word := record[node.form], at):
-                    bound = {**env, node.variable: record}
-                    cost = bits + math.log2(total / weight)
-                    agenda.append((at + len(word), rest, bound, cost))
-        else:
-            word = node.text if isinstance(node, Literal) else env[node.variable][node.form]
-            if text.startswith(word, at):
-                agenda.append((at + len(word), rest, env, bits))
+        state = agenda.pop()
+        if state.path is not None:
+            agenda.extend(_advance(state, *state.path, text))
+        elif state.at == len(text):
+            found.append(state.bits)
     return found
+
+
+def _advance(state: _State, node: Node, rest: Path, text: str) -> Iterator[_State]:
+    """Yield the states after one step: unfold `node`, or spell it where the text agrees."""
+    at, env, bits = state.at, state.env, state.bits
+    if isinstance(node, Choice):
+        total = sum(node.weights)
+        for weight, option in zip(node.weights, node.options, strict=True):
+            if not isinstance(option, Literal) or text.startswith(option.text, at):
+                yield _State(at, (option, rest), env, bits + math.log2(total / weight))
+    elif isinstance(node, Sequence):
+        for part in reversed(node.parts):
+            rest = (part, rest)
+        yield _State(at, rest, env, bits)
+    elif isinstance(node, Bind):
+        total = sum(node.weights)
+        for weight, record in zip(node.weights, node.records, strict=True):
+            if text.startswith(word := record[node.form], at):
+                bound = {**env, node.variable: record}
+                yield _State(at + len(word), rest, bound, bits + math.log2(total / weight))
+    else:
+        word = node.text if isinstance(node, Literal) else env[node.variable][node.form]
+        if text.startswith(word, at):
+            yield _State(at + len(word), rest, env, bits)
 
 
 def nodes(root: Node) -> Iterator[Node]:

@@ -1,5 +1,7 @@
 """Holding out validation text: contiguous blocks that no training window touches."""
 
+import itertools
+
 LARGEST_BLOCK = 65_536  # characters
 BLOCKS_AT_LEAST = 4  # held-out blocks, where the text is long enough for it
 
@@ -16,7 +18,7 @@ def hold_out_blocks(text: str, fraction: float) -> tuple[str, str]:
     cuts = [0]
     while cuts[-1] < len(text):
         cuts.append(_cut_near(text, cuts[-1] + size, size // 4))
-    blocks = [text[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    blocks = [text[a:b] for a, b in itertools.pairwise(cuts)]
     held = period // 2
     train = [block for i, block in enumerate(blocks) if i % period != held]
     val = [block for i, block in enumerate(blocks) if i % period == held]

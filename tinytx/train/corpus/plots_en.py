@@ -136,7 +136,7 @@ first_try:
 fix:
   3 {Pal} added {tool} and said: "{spell}"
   3 {hero.name} was {woe}, but {pal} found {bunch} and {tool}.
-  2 "More {tool}!" {tag} {pal}. "Less {food_b}!"
+  2 "More {tool}!" {tag} {pal}. "And no {food_b}!"
 second_try:
   3 This time it {went} {adv} {past} {the_place}.
   3 {Cap_sound}! It worked, and {critter_} {did} on top.

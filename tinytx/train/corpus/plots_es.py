@@ -41,16 +41,16 @@ shopping:
   2 En {Town} compró {food_a} por {price} monedas y {food_b} por {price}.
 cook_ask:
   3 "¿Tienes {food_b}?", {asked} {hero.name}[1/2  {adv}].
-  3 "¡Quiero {food_a}", {tag} {pal.the}, "y también {food_b}!"
+  3 "¡Quiero {food_a}", {tag} {pal.the}, "y también {food_b}!".
   2 "Son {price} monedas por {food_b}", {tag} {pal.the}[1/2  {adv}].
 cook_turn:
   3 {pal.The} cambió {food_b} por {object}.
   3 Pero todo cayó {by}, y {pal.the} comió {adv}.
-  2 Removió {price} veces, añadió {food_b} y cantó: "{spell}"
+  2 Removió {price} veces, añadió {food_b} y cantó: "{spell}".
   2 Entonces cayó la olla {adj}a. ¡{Cap_sound}! ¡{Cap_sound}! {pal.The} {laughed}.
 cooked:
   3 Olía a {smell} y a {food_b}, y su {kin} {did}.
-  3 Comieron {food_a} y {food_b} {adv} y cantaron: "{spell}"
+  3 Comieron {food_a} y {food_b} {adv} y cantaron: "{spell}".
   2 {Critter}, {critter} y {worker} vinieron a comer.
 stuck:
   3 {By} había {pal_} dentro de {object}, sin poder salir.
@@ -64,7 +64,7 @@ stuck_ask:
 rescue:
   3 {hero.name} tiró {adv} con {object}. Nada.
   3 {hero.name} probó con {tool}, {object} y {bunch}.
-  2 {hero.name} llamó a {critter} y dijo: "{spell}"
+  2 {hero.name} llamó a {critter} y dijo: "{spell}".
 rescued:
   3 ¡{Cap_sound}! Salió {pal.the}, {feel}{po} y {mood}{po}.
   3 Cantaron "{spell}" y {adv} salió {pal.the}.
@@ -78,9 +78,9 @@ map_found:
   3 {Critter} le trajo una carta {adj}a con {bunch}.
   2 En {clothes} de su {kin} había un mapa.
 map_says:
-  3 Decía: "{many} pasos al {way}, {price} al {way} y luego {by}."
-  3 Decía: "Ve al {way} desde {spot}, {to_place}."
-  2 Mostraba {site}, {spot} y las palabras "{spell}"
+  3 Decía: "{many} pasos al {way}, {price} al {way} y luego {by}".
+  3 Decía: "Ve al {way} desde {spot}, {to_place}".
+  2 Mostraba {site}, {spot} y las palabras "{spell}".
 map_ask:
   3 "¿Dónde está {spot}?", {asked} {hero.name}[1/2  {adv}].
   3 "Anda {many} pasos al {way} y pregunta a {critter}", {tag} {pal.the}.
@@ -92,23 +92,23 @@ dig:
 map_prize:
   3 ¡Al fin, {feel}{o} y {feel}{o}, {hero.name} encontró {prize_}!
   3 En una caja {adj}a {did} {critter} con {prize_}.
-  2 El tesoro era {prize_} y una nota: "{remark}"
+  2 El tesoro era {prize_} y una nota: "{remark}".
 fair:
   3 El {weekday} había un concurso de {race} en {Town} a las {clock}.
   3 Quería ganar el concurso de {race} de {month}.
-  2 "¡Ven al concurso de {race}!", {tag} {worker}. "¡Gana {object}!"
+  2 "¡Ven al concurso de {race}!", {tag} {worker}. "¡Gana {object}!".
 practice:
   3 Ensayó hasta las {clock} con {object} y {bunch}.
   3 Cada {dayp} {went} {price} veces {to_place}.
   2 Su {kin} ayudó con {food_a}, {tool} y {object}.
 boast:
-  3 "Soy {mood}{po} y {mood}{po}", {tag} {pal.the}. "¡Ganaré!"
+  3 "Soy {mood}{po} y {mood}{po}", {tag} {pal.the}. "¡Ganaré!".
   3 "¡Gané {price} carreras en {Town}!", {tag} {pal.the}[1/2  {adv}].
   2 "Estás muy {feel}{o} para ganar", {tag} {pal.the} {adv}.
 contest:
   3 ¡{Cap_sound}! Salieron {to_place}, hasta {spot}.
   3 {pal.The} {went} {adv}. {hero.name} {went} {adv}.
-  2 El público de {Town} cantaba: "{spell}"
+  2 El público de {Town} cantaba: "{spell}".
 contest_turn:
   3 Pero {pal.the} tropezó con {object}, y {hero.name} paró a ayudar.
   3 Entonces {critter} saltó sobre {pal.the}. ¡{Cap_sound}!
@@ -137,19 +137,19 @@ first_try:
   3 El invento {went} {adv} {to_place} y perdió {bunch}.
   2 El invento {did} {adv}, olía a {smell} y paró. ¡{Cap_sound}!
 fix:
-  3 {pal.The} añadió {tool} y dijo: "{spell}"
+  3 {pal.The} añadió {tool} y dijo: "{spell}".
   3 {hero.name} estaba {woe}{o}, pero {pal.the} trajo {bunch} y {tool}.
-  2 "¡Más {tool}!", {tag} {pal.the}. "¡Menos {food_b}!"
+  2 "¡Más {tool}!", {tag} {pal.the}. "¡Menos {food_b}!".
 second_try:
   3 Esta vez {went} {adv} {to_place}.
   3 ¡{Cap_sound}! Funcionó, y {critter} {did} encima.
   2 Ahora {did} como {critter}, y {hero.name} {laughed} {adv}.
 noise:
   3 Se oyó un ruido {by}: ¡{Cap_sound}, {sound}!
-  3 Algo cantaba {near}: "{spell}"
+  3 Algo cantaba {near}: "{spell}".
   2 A las {clock} cayó {object}. ¡{Cap_sound}!
 afraid:
-  3 "¿Es {critter}?", {asked} {hero.name}. "¿Es {object}?"
+  3 "¿Es {critter}?", {asked} {hero.name}. "¿Es {object}?".
   3 {hero.name}, {woe}{o}, se escondió tras {object}.
   2 Su {kin} {did}, y {hero.name} tomó {object} y {bunch}.
 creep:
@@ -161,11 +161,11 @@ noise_meet:
   3 Allí {did} {pal_}, {feel}{po} y {feel}{po}.
   2 Brillaron dos ojos: {pal_} comía {food_b}.
 noise_why:
-  3 "Quería {skill}", {tag} {pal.the}, "y tropecé con {object}."
+  3 "Quería {skill}", {tag} {pal.the}, "y tropecé con {object}".
   3 "Perdí {bunch} {near}", {tag} {pal.the}.
   2 "Vengo de {Town} y estoy {feel}{po}", {tag} {pal.the}.
 noise_end:
   3 {hero.name} le dio {food_b}, {food_a} y {clothes}.
   3 Buscaron {adv} y hallaron {bunch} y {object}.
-  2 Luego cantaron {by}: "{spell}"
+  2 Luego cantaron {by}: "{spell}".
 """

@@ -55,19 +55,19 @@ many:
   1 {digit1}{digit}{digit}
   1 {digit1},{digit}{digit}{digit}
 spell:
-  2 {Word} {word}, {word} {word}!
-  2 {Word} {word} {word}, {word} {word} {word}!
+  1 {Word} {word}, {word} {word}!
+  3 {Word} {word} {word}, {word} {word} {word}!
   1 {Word}-{word}, {word}-{word}, {word}{syl}!
 verse:
   3 {Word} {word} {word}, {word} {word} {word}, {word} {word} {word}, {word} {word} {word}!
   2 {Word} {word}, {word} {word}, {word} {word}, {word} {word}, {word} {word}!
 roll:
-  2 {Town}, {Town}, {Town}, {Town}, {Town}, {Town} and {Town}
-  1 {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word} and {Word}
+  2 {Town}, {Town}, {Town}, {Town}, {Town}, {Town}, {Town}, {Town} and {Town}
+  1 {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word} and {Word}
 d4:
   1 {digit1}{digit}{digit}{digit}
 tickets:
-  1 {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4} and {d4}
+  1 {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4} and {d4}
 stars:
   1 {d4}{digit}{digit}, {d4}{digit}{digit}, then {d4}{digit}{digit}
 object:
@@ -112,7 +112,7 @@ opening:
   3 The {mood} {job} of {Town} was {a_mood} {hero=kid}.
   3 There once was {a_mood} {hero=kid} who loved {hobby}.
   4 Late one {dayp}, {hero=name} {did} {near} {site} with {object}.
-  3 Far away, {past} {site}, lived {hero=name} and {object}.
+  3 Far away, {near} {site}, lived {hero=name} and {object}.
   3 My {kin} {Word} knew {a_mood} {job} called {hero=name}.
   3 People in {Town} still talk about {hero=name}, the {mood} {job}.
   3 In {month} {year}, {hero=name} moved to {site}.
@@ -200,7 +200,7 @@ closing:
   3 And {he} was never {woe} again, not even in {month}.
   3 And they were {glad}, {mood} and full of {food_b}.
   3 If you go {past} {the_place}, listen: they are still {hobby}.
-  3 A {mood} friend is worth more than {bunch}.
+  3 {A_mood} friend is worth more than {bunch}.
   3 Home {he} {went}, {feel} but {mood}, {past} {the_place}.
   2 And the {critter}? It {did} {near} {the_spot} until {month}.
   3 And all of {Town} sang: "{spell}"

@@ -109,19 +109,19 @@ many:
   1 {digit1}{digit}{digit}
   1 {digit1}.{digit}{digit}{digit}
 spell:
-  2 ¡{Word} {word}, {word} {word}!
-  2 ¡{Word} {word} {word}, {word} {word} {word}!
+  1 ¡{Word} {word}, {word} {word}!
+  3 ¡{Word} {word} {word}, {word} {word} {word}!
   1 ¡{Word}-{word}, {word}-{word}, {word}{syl}!
 verse:
   3 ¡{Word} {word} {word}, {word} {word} {word}, {word} {word} {word}, {word} {word} {word}!
   2 ¡{Word} {word}, {word} {word}, {word} {word}, {word} {word}, {word} {word}!
 roll:
-  2 {Town}, {Town}, {Town}, {Town}, {Town}, {Town} y {Town}
-  1 {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word} y {Word}
+  2 {Town}, {Town}, {Town}, {Town}, {Town}, {Town}, {Town}, {Town} y {Town}
+  1 {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word} y {Word}
 d4:
   1 {digit1}{digit}{digit}{digit}
 tickets:
-  1 {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4} y {d4}
+  1 {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4} y {d4}
 stars:
   1 {d4}{digit}{digit}, {d4}{digit}{digit} y {d4}{digit}{digit}
 """
@@ -195,12 +195,12 @@ meet:
   3 Entonces {pal_}[1/2  de {Town}] {went} {to_place}.
   3 En eso pasó {pal_} con {object}.
   3 Allí, {by}, {did} {pal_} con {clothes}.
-  3 De pronto {pal_} {went} {by}, cantando: "{spell}"
+  3 De pronto {pal_} {went} {by}, cantando: "{spell}".
   3 Se oyó {cough}: era {pal_} de {Town}.
 talk:
   5 "¡{excl}! {remark}", {tag} {pal.the}[1/2  {adv}].
-  3 {pal.The} {tag}: "{remark}"
-  3 {pal.The} cantó {adv}: "{spell}"
+  3 {pal.The} {tag}: "{remark}".
+  3 {pal.The} cantó {adv}: "{spell}".
   3 "{remark}", {tag} {pal.the}, y {hero.name} {laughed}[1/2  {adv}].
   2 "{remark}", {tag} {hero.name}. "¡{excl}!", {tag} {pal.the}.
 remark:
@@ -218,14 +218,14 @@ remark:
   2 ¡Vengo de {Town}, a {many} leguas!
   2 ¿Cambias {food_a} por {bunch}?
 song:
-  3 {hero.name} tarareó una canción de {Town}: "{verse}"
-  3 {By} todos cantaron: "{verse}"
+  3 {hero.name} tarareó una canción de {Town}: "{verse}".
+  3 {By} todos cantaron: "{verse}".
   3 Vinieron sus amigos: {roll}.
   3 Los números premiados de {Town} fueron {tickets}.
-  2 En el idioma de {Town}, gracias se dice "{verse}"
+  2 En el idioma de {Town}, gracias se dice "{verse}".
   2 Vinieron también los amigos {pal.of}: {roll}.
 sign:
-  3 En {spot} alguien había escrito: "{verse}"
+  3 En {spot} alguien había escrito: "{verse}".
   3 Sus cometas se llamaban {roll}.
   3 Contó tres veces las estrellas: {stars}.
   2 Los billetes a {Town} eran {tickets}.
@@ -236,11 +236,11 @@ closing:
   3 "¡Qué {dayp} tan {sort}!", {tag} {hero.name}, y {went} a casa[1/2  {adv}].
   3 Y nunca más estuvo {woe}{o}, ni siquiera en {month}.
   3 Y terminaron {glad}os, {mood}os y llenos de {food_b}.
-  3 Si vas {to_place}, escucha: todavía cantan "{spell}"
+  3 Si vas {to_place}, escucha: todavía cantan "{spell}".
   3 Una amistad {mood}a vale más que {bunch}.
   3 Volvió a casa {feel}{o} pero {mood}{o}, {to_place}.
   2 ¿Y el {critter_m}? Aún {did} {by} en {month}.
-  3 Y todo {Town} cantó: "{spell}"
+  3 Y todo {Town} cantó: "{spell}".
   2 Su {kin} lo supo todo y {laughed} {adv}.
   2 Contaron {many} estrellas y cenaron {food_b} {adv}.
   2 Así acabó la {dayp}, {sort} y {sort}.

@@ -36,7 +36,7 @@ def read_rules(source: str) -> dict[str, Weighted]:
             if name in rules:
                 raise GrammarError(f"rule {name!r} is defined twice")
             rules[name] = []
-        elif match := re.fullmatch(r"(\d+) (.+)", text):
+        elif name and (match := re.fullmatch(r"(\d+) (.+)", text)):
             rules[name].append((int(match[1]), match[2]))
         elif text.startswith("| ") and rules.get(name):
             weight, template = rules[name][-1]

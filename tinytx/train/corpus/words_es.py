@@ -9,29 +9,27 @@ from __future__ import annotations
 from tinytx.train.corpus.grammar import Table
 from tinytx.train.corpus.templates import Weighted, read_words
 
-GIRLS = "Luz Ana Inés Rosa Eva Lola Sol Julia Nora / Alma Vera Carla Elsa Zoe Rita Flor Emma Paz"
-BOYS = "Leo Juan Hugo Max Luis Pablo Raúl Bruno Iván / Óscar Diego Saúl Omar Gil Teo Marcos Noé Blas"
+GIRLS = "Luz Ana Lara Rosa Eva Lola Sol Julia Nora / Alma Vera Carla Elsa Zoe Rita Flor Emma Paz"
+BOYS = """Leo Juan Hugo Max Luis Pablo Raúl Bruno Pedro / Óscar Diego Saúl Omar Gil Teo Marcos Noé
+    Blas"""
 PALS_M = """gato perro zorro oso pato lobo sapo burro / ratón topo cerdo conejo búho caballo mono
     erizo"""
 PALS_F = """gallina rana vaca oveja cabra osa loba / tortuga oca nutria paloma ardilla mula foca
     cigüeña llama"""
-PRIZES_M = """tambor libro reloj mapa sombrero anillo globo / farol bastón violín pincel silbato
-    paraguas cofre"""
-PRIZES_F = """llave flauta campana caja corona lámpara pelota / cometa brújula pluma escoba barca
-    trompeta taza moneda"""
+PRIZES_M = "tambor libro reloj mapa sombrero / anillo globo farol violín bastón"
+PRIZES_F = "llave flauta campana caja corona / lámpara pelota cometa trompeta escoba"
 
 WORDS = {
     "mood": """tímid list buen divertid curios seri tranquil simpátic risueñ orgullos / educad
         sabi gracios honrad cariños travies perezos nervios callad golos presumid sincer modest
         / despistad atrevid valeros chistos testarud generos coquet vanidos pensativ discret
-        refinad inquiet chiflad distraíd animos""",
+        refinad bondados chiflad distraíd animos""",
     "fur": """pequeñ roj blanc negr viej gord flac / alt baj pelud mojad manchad pard / rayad
         canos menud dorad rubi""",
-    "feel": """content cansad asustad preocupad aburrid animad perdid helad / enfadad sorprendid
-        mojad hambrient sedient nervios emocionad agotad / confundid desvelad orgullos
-        desanimad ilusionad maread""",
+    "feel": """content cansad asustad / preocupad aburrid animad perdid helad / enfadad
+        sorprendid mojad hambrient nervios emocionad""",
     "woe": "cansad asustad preocupad perdid / enfadad aburrid nervios / helad confundid",
-    "glad": "content orgullos tranquil / animad abrazad juntit / emocionad descansad",
+    "glad": "content / orgullos / tranquil",
     "adj": """roj viej pequeñ nuev blanc negr amarill bonit rar larg redond / dorad rot sec limpi
         suci pesad liger extrañ curv plan morad rosad cort mojad gastad fin /
         oxidad torcid pintad rayad manchad cuadrad plegad huec mágic tibi cómod ruidos platead
@@ -42,25 +40,19 @@ WORDS = {
     "mat": """de_madera de_lata de_papel de_lana de_plata de_oro y_azul y_verde y_gris / de_tela
         de_piedra de_vidrio de_cobre de_barro de_seda de_cuero / de_trapo de_corcho de_bambú
         de_hierro de_nácar de_cera de_caña y_marrón""",
-    "thing_m": """libro vaso tambor bote cubo plato mapa gorro sombrero farol sofá bolso baúl
-        peine / cesto carro banco reloj zapato barril tren disco lápiz botón clavo violín saco
-        remo hilo cuadro jarrón espejo / trineo timón tapón dado dedal pañuelo cojín collar
-        imán sello buzón lazo molde rastrillo embudo martillo cepillo candil tarro""",
-    "thing_f": """taza caja silla mesa bota llave cuerda pelota campana manta cama olla bolsa
-        carta / lámpara escoba pala jarra flor rueda vela red bufanda flauta gorra maleta caña
-        cuchara botella tetera / sábana bandera sartén mochila jaula bandeja cinta regadera
-        postal peonza tiza sierra aguja cortina balanza alfombra maceta""",
-    "smalls_m": """clavos botones dados lápices libros huevos patos peces vasos / globos hilos
-        discos gatos sellos corchos tapones / caramelos quesos gorros trozos juncos cubos""",
-    "smalls_f": """nueces llaves piedras velas cartas monedas peras flores tazas / plumas hojas
-        conchas cintas manzanas abejas bolas / perlas semillas cucharas setas campanas ranas""",
-    "num": "dos tres cuatro cinco seis siete / ocho nueve diez doce / once veinte",
-    "place_m": """molino lago río bosque puente mercado jardín pueblo huerto puerto patio / valle
-        castillo faro parque prado museo teatro camino monte canal / pantano muelle establo
-        templo taller corral refugio desván sendero""",
-    "place_f": """casa plaza granja playa torre cueva colina escuela fuente calle / isla aldea
-        posada tienda laguna cabaña ermita bahía ciudad / mina pradera selva estación muralla
-        bodega terraza capilla panadería viña""",
+    "thing_m": """libro vaso tambor cubo mapa gorro / sombrero farol bolso baúl banco reloj /
+        carro violín peine tren remo barril disco""",
+    "thing_f": """taza caja silla mesa llave pelota / bota campana manta olla bolsa carta /
+        lámpara escoba flor vela red flauta gorra""",
+    "smalls_m": """clavos botones dados lápices libros huevos / patos peces vasos globos gatos /
+        sellos corchos gorros""",
+    "smalls_f": """nueces llaves piedras cartas monedas peras / flores tazas plumas hojas conchas
+        / cintas manzanas perlas""",
+    "num": "dos tres cuatro / cinco seis / siete diez",
+    "place_m": """molino lago río bosque puente mercado jardín pueblo / huerto puerto patio valle
+        castillo faro parque / prado museo teatro camino monte canal""",
+    "place_f": """casa plaza granja playa torre cueva colina / escuela fuente calle isla aldea
+        posada tienda / laguna cabaña bahía ciudad mina viña""",
     "cal": """oscur tranquil vací estrech nevad bonit nuev lluvios solead / sombrí húmed frí
         escondid encantad alt hond silencios / solitari rocos fangos florid
         dormid blanc ventos perdid cerrad modern empinad umbrí roj musgos""",
@@ -69,12 +61,10 @@ WORDS = {
         arbusto / buzón nido sauce rosal toldo""",
     "spot_f": """puerta verja roca valla estatua fuente piedra cerca / tapia higuera farola
         escalera noria / palmera encina zanja losa""",
-    "critter_m": """grillo caracol mosquito cuervo jilguero gusano / pulpo tritón ganso mirlo
-        lagarto / cangrejo pelícano escarabajo calamar""",
-    "critter_f": """abeja mosca polilla araña hormiga / gaviota lechuza trucha sardina / avispa
-        golondrina medusa lombriz urraca""",
-    "did": """cantaba dormía bailaba jugaba comía soñaba / esperaba bostezaba reía saltaba leía /
-        roncaba silbaba descansaba temblaba pensaba""",
+    "critter_m": "grillo caracol mosquito / cuervo jilguero gusano / mirlo ganso lagarto cangrejo",
+    "critter_f": "abeja mosca polilla / araña hormiga / gaviota lechuza trucha avispa",
+    "did": """cantaba dormía bailaba jugaba / comía soñaba esperaba reía / bostezaba saltaba leía
+        temblaba silbaba""",
     "went": """caminó corrió fue saltó marchó paseó trotó / avanzó viajó anduvo bailó subió /
         galopó rodó cojeó vagó remó desfiló""",
     "adv": """despacio deprisa en_silencio con_cuidado sin_miedo con_calma a_saltos / de_puntillas
@@ -83,44 +73,39 @@ WORDS = {
     "prep": "por hacia sobre / tras bajo / ante",
     "prep_a": "junto frente",
     "prep_d": "cerca detrás / delante lejos / debajo dentro",
-    "saw": "vio encontró halló / dibujó contó / miró pintó",
-    "loved": "adoraba comía soñaba_con / prefería buscaba",
+    "saw": "vio / encontró",
+    "loved": "adoraba / buscaba / comía",
     "food_a": """pan sopa queso arroz maíz sal pollo / lentejas patatas ajo setas judías tomates /
         puré garbanzos nabos atún ensalada migas""",
     "food_b": """miel peras tarta leche uvas nueces té / manzanas ciruelas cacao fresas flan
         moras / zumo melón dátiles bizcocho natillas turrón""",
-    "smell": """lluvia humo menta pino barro heno mar / rosas jabón lana nieve cera tomillo /
-        musgo cuero lavanda tinta canela""",
+    "smell": "lluvia humo menta / pino barro heno / mar rosas jabón",
     "cloth": "de_lana de_seda de_tela y_azul y_verde / de_cuero de_cuadros y_gris",
-    "job": """panader jardiner mariner cociner maestr / carter granjer moliner zapater relojer
-        médic / librer pasteler barber carpinter músic mag""",
+    "job": "panader jardiner mariner cociner / maestr carter granjer / moliner zapater relojer",
     "sort": """fría gris tibia clara lluviosa / ventosa tranquila nublada dorada serena /
         extraña nevada bonita""",
     "dayp": "mañana tarde noche / madrugada",
-    "month": "mayo junio abril marzo octubre / julio agosto enero / septiembre noviembre",
+    "month": "mayo junio abril / marzo octubre / julio agosto",
     "weekday": "lunes domingo viernes sábado / martes jueves miércoles",
-    "kin_m": "padre hermano tío abuelo / primo vecino maestro sobrino padrino",
+    "kin_m": "padre hermano tío / abuelo primo / vecino maestro",
     "kin_f": "madre hermana tía abuela / prima vecina maestra sobrina madrina",
-    "skill": """nadar cantar bailar pintar cocinar leer / remar tejer silbar pescar dibujar
-        patinar / coser saltar escribir trepar""",
-    "clothes_m": "gorro abrigo sombrero / chaleco jersey delantal / vestido poncho",
-    "clothes_f": "capa bufanda camisa gorra / chaqueta falda bata / boina túnica",
-    "excl": """Ay Hola Vaya Mira Oh Anda Bravo / Caramba Claro Qué_bien Madre_mía Cuidado /
-        Socorro Qué_susto Por_fin Recórcholis""",
+    "skill": "cantar bailar nadar / leer pintar cocinar / silbar pescar",
+    "clothes_m": "gorro abrigo / sombrero / chaleco",
+    "clothes_f": "bufanda camisa / gorra capa / chaqueta",
+    "excl": "Ay Vaya Oh / Mira Hola / Caramba Bravo Madre_mía Qué_bien",
     "tag": """dijo gritó susurró contestó cantó / murmuró suspiró respondió añadió / exclamó
         repitió""",
     "asked": "preguntó dijo gritó / susurró murmuró / exclamó",
-    "sound": "Pum Plaf Clic Toc Bum Zas / Crac Chof Tilín Paf / Ñic Tris Clonc Fiu",
-    "tool": "cola cuerda tela clavos cinta / pintura alambre barro / cera tiza lona",
-    "machine": """una_cometa un_barco un_reloj un_robot una_noria / un_globo un_puente un_piano
-        una_bici / una_fuente un_tren un_columpio""",
-    "race": "baile canto tartas saltos barcas / sacos cometas natación / bostezos globos",
+    "sound": "Pum Plaf Clic Toc Bum / Zas Crac / Chof Paf",
+    "tool": "cola cuerda tela / clavos cinta / pintura barro",
+    "machine": "una_cometa un_barco / un_reloj / un_robot",
+    "race": "canto / baile tartas / sacos",
     "way": "norte sur este oeste",
     "sky": "azul gris / rosa blanco / verde dorado",
-    "wx": "lluvia niebla nieve / luna brisa / escarcha",
-    "fell": "caía bailaba / brillaba flotaba / entraba",
-    "cough": "una_tos una_risa / un_canto un_suspiro / un_bostezo un_hipo",
-    "laughed": "rió sonrió / asintió parpadeó / aplaudió",
+    "wx": "lluvia nieve / niebla",
+    "fell": "caía / bailaba",
+    "cough": "una_tos una_risa / un_canto un_suspiro",
+    "laughed": "rió sonrió / asintió parpadeó",
     "cons": "l m n r s / b d y / v f",
     "vowel": "a o i / e u",
     "digit": "1 2 3 4 5 6 7 8 9 / 0",

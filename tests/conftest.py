@@ -1,0 +1,57 @@
+"""Fixtures that many tests share: a small trained model and its bundle, made once a session."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tinytx.cli.main import run
+
+WORDS = (
+    "river", "stone", "garden", "lantern", "quiet", "morning", "señor", "niña", "café", "window",
+    "yellow", "boat", "winter", "song", "little", "brother", "market", "bread", "mountain",
+    "letter", "silver", "road", "evening", "bird", "kitchen", "story",
+)  # fmt: skip
+
+
+def small_text(sentences: int = 4_000, seed: int = 7) -> str:
+    """Sentences of a few dozen words: enough for a tiny model to learn something."""
+    source = random.Random(seed)
+    lines = []
+    for _ in range(sentences):
+        words = [source.choice(WORDS) for _ in range(source.randint(4, 9))]
+        lines.append(" ".join(words).capitalize() + ".")
+    return "\n".join(lines) + "\n"
+
+
+TINY = [
+    "--epochs", "2", "--batch-size", "8", "--vocab-size", "320", "--max-seq-length", "48",
+    "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.heads=2",
+    "--set", "model.hidden=48", "--set", "training.precision=float32",
+    "--set", "training.threads=1", "--quiet",
+]  # fmt: skip
+"""Flags of a model that trains in seconds."""
+
+
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text file of about 200 kB."""
+    path = tmp_path_factory.mktemp("corpus") / "small.txt"
+    path.write_text(small_text(), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output directory of a finished tiny training, exported. Copy it before changing it."""
+    output = tmp_path_factory.mktemp("run") / "out"
+    arguments = ["train", "--corpus-path", str(small_corpus), "--output-dir", str(output), *TINY]
+    assert run(arguments) == 0
+    assert run(["export", "--output-dir", str(output), "--quiet"]) == 0
+    return output
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_run: Path) -> Path:
+    """A real, small bundle. Copy it before changing it."""
+    return tiny_run / "bundle"

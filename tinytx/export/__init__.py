@@ -1,0 +1,1 @@
+"""Checkpoint to bundle: graph, parity, golden outputs, manifest."""

@@ -1,0 +1,159 @@
+"""The ONNX graph of the model, built node by node from the checkpoint's tensors.
+
+One graph serves the prompt and the next token. Ten nodes a block, from onnxruntime's own CPU
+operators: GroupQueryAttention applies the rotary positions and appends to a cache that lives
+in the caller's buffers; SkipSimplifiedLayerNormalization adds the residual and normalises.
+
+Inputs   tokens int64 [batch, step]; last_position int32 [batch] (context length after this
+         step, minus one); total_length int32 [1] (the same plus one: the longest of the batch);
+         past_key.N and past_value.N float32 [batch, heads, max_seq_length, head_size].
+Outputs  logits float32 [batch, vocab] of the last token of the step; present_key.N and
+         present_value.N, to be bound to the buffers of the past: nothing is copied.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from tinytx.bundle import ModelFacts
+
+Weights = Mapping[str, NDArray[np.float32]]
+OPSET, IR_VERSION, CONTRIB = 23, 11, "com.microsoft"
+NORM_EPSILON = 1e-5
+
+
+class GraphBuilder:
+    """Collects nodes and initializers; every method returns the name of its output."""
+
+    def __init__(self, facts: ModelFacts) -> None:
+        self.facts = facts
+        self.nodes: list[onnx.NodeProto] = []
+        self.tensors: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: NDArray[np.generic]) -> str:
+        self.tensors.append(numpy_helper.from_array(np.array(value, order="C"), name))
+        return name
+
+    def node(self, op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> str:
+        domain = str(attributes.pop("domain", ""))
+        name = f"{op}_{len(self.nodes)}"
+        self.nodes.append(
+            helper.make_node(op, inputs, outputs, name=name, domain=domain, **attributes)
+        )
+        return outputs[0]
+
+    def block(self, i: int, x: str, residual: str, w: Weights) -> tuple[str, str]:
+        """One transformer block. ``x`` is normalised, ``residual`` is the stream before it;
+        returns the block's mlp output and the stream that it must be added to."""
+        p = f"blocks.{i}"
+        qkv = self.linear(x, f"{p}.attention.qkv", w)  # [B, T, 3D]
+        mixed = self.node(
+            "GroupQueryAttention",
+            [
+                qkv,
+                "",
+                "",
+                f"past_key.{i}",
+                f"past_value.{i}",
+                "last_position",
+                "total_length",
+                "cos",
+                "sin",
+            ],
+            [f"{p}.mixed", f"present_key.{i}", f"present_value.{i}"],
+            domain=CONTRIB,
+            do_rotary=1,
+            num_heads=self.facts.heads,
+            kv_num_heads=self.facts.heads,
+            scale=float(self.facts.head_size**-0.5),
+        )
+        attended = self.linear(mixed, f"{p}.attention.out", w)
+        x, residual = self.add_and_norm(attended, residual, f"{p}.mlp_norm", w)
+        gate_up = self.linear(x, f"{p}.mlp.gate_up", w)  # [B, T, 2F]
+        self.node("Split", [gate_up], [f"{p}.gate", f"{p}.up"], axis=-1, num_outputs=2)
+        silu = self.node("QuickGelu", [f"{p}.gate"], [f"{p}.silu"], domain=CONTRIB, alpha=1.0)
+        hidden = self.node("Mul", [silu, f"{p}.up"], [f"{p}.hidden"])
+        return self.linear(hidden, f"{p}.mlp.down", w), residual
+
+    def linear(self, x: str, name: str, w: Weights) -> str:
+        """x [B, T, in] times the transpose of PyTorch's [out, in] weight."""
+        weight = self.constant(f"{name}.weight", w[f"{name}.weight"].T)
+        return self.node("MatMul", [x, weight], [f"{name}.output"])
+
+    def add_and_norm(self, x: str, residual: str, name: str, w: Weights) -> tuple[str, str]:
+        """(RMSNorm(x + residual), x + residual)"""
+        weight = self.constant(f"{name}.weight", w[f"{name}.weight"])
+        out, total = f"{name}.output", f"{name}.sum"
+        self.node(
+            "SkipSimplifiedLayerNormalization",
+            [x, residual, weight],
+            [out, "", "", total],
+            domain=CONTRIB,
+            epsilon=NORM_EPSILON,
+        )
+        return out, total
+
+
+def build_graph(weights: Weights, facts: ModelFacts) -> onnx.ModelProto:
+    """The graph of a model: ``weights`` are named as in :mod:`tinytx.train.model`."""
+    builder = GraphBuilder(facts)
+    embedding = builder.constant("embedding.weight", weights["embedding.weight"])  # [V, D]
+    cos, sin = _rotary_tables(facts)
+    builder.constant("cos", cos)
+    builder.constant("sin", sin)
+    residual = builder.node("Gather", [embedding, "tokens"], ["embedded"])  # [B, T, D]
+    first = builder.constant(
+        "blocks.0.attention_norm.weight", weights["blocks.0.attention_norm.weight"]
+    )
+    x = builder.node(
+        "RMSNormalization",
+        [residual, first],
+        ["blocks.0.attention_norm.output"],
+        axis=-1,
+        epsilon=NORM_EPSILON,
+    )
+    for i in range(facts.layers):
+        out, residual = builder.block(i, x, residual, weights)
+        following = f"blocks.{i + 1}.attention_norm" if i + 1 < facts.layers else "norm"
+        x, residual = builder.add_and_norm(out, residual, following, weights)
+    last = builder.constant("last", np.array(-1, np.int64))
+    x = builder.node("Gather", [x, last], ["last_hidden"], axis=1)  # [B, D]
+    builder.node("Gemm", [x, embedding], ["logits"], transB=1)  # [B, V]
+    return _assemble(builder, facts)
+
+
+def _rotary_tables(facts: ModelFacts) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """cos and sin of position x frequency, [max_seq_length, head_size / 2] each."""
+    exponents = np.arange(0, facts.head_size, 2, dtype=np.float64) / facts.head_size
+    angles = np.outer(
+        np.arange(facts.max_seq_length, dtype=np.float64), facts.rope_base**-exponents
+    )
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+
+
+def _assemble(builder: GraphBuilder, facts: ModelFacts) -> onnx.ModelProto:
+    """Inputs, outputs, opsets; checked by onnx itself."""
+    cache: list[str | int | None] = ["batch", facts.heads, facts.max_seq_length, facts.head_size]
+    inputs = [
+        helper.make_tensor_value_info("tokens", TensorProto.INT64, ["batch", "step"]),
+        helper.make_tensor_value_info("last_position", TensorProto.INT32, ["batch"]),
+        helper.make_tensor_value_info("total_length", TensorProto.INT32, [1]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", facts.vocab_size])
+    ]
+    for i in range(facts.layers):
+        for kind in ("key", "value"):
+            for prefix, values in (("past", inputs), ("present", outputs)):
+                name = f"{prefix}_{kind}.{i}"
+                values.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, cache))
+    graph = helper.make_graph(builder.nodes, "tinytx", inputs, outputs, builder.tensors)
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
+    model = helper.make_model(graph, opset_imports=opsets, producer_name="tinytx")
+    model.ir_version = IR_VERSION
+    onnx.checker.check_model(model)
+    return model
