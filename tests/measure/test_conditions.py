@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tinytx.measure.conditions import breaches, processor_use, touching
+from tinytx.measure.conditions import breaches, processor_use, touching, waiting
 from tinytx.measure.machine import Machine, observe
 
 Tree = Callable[..., Path]
@@ -42,6 +42,7 @@ def touched(pair: tuple[Machine, Machine]) -> dict[str, bool]:
     return {kind: bool(touching(found, kind)) for kind in ("latency", "memory")}
 
 
+SMALL = {"proc/self/stat": own(600)}  # what is left for the bench
 NOTHING = {"latency": False, "memory": False}
 LATENCY = {"latency": True, "memory": False}
 BOTH = {"latency": True, "memory": True}
@@ -64,7 +65,8 @@ BOTH = {"latency": True, "memory": True}
         ("vm", {}, {"proc/vmstat": "pswpin 10\npswpout 20000\n"}, BOTH),
         ("vm", {}, {"proc/vmstat": "pswpin 60\npswpout 60\n"}, NOTHING),  # housekeeping
         ("vm", {}, {"proc/loadavg": "9.0 9.0 9.0 1/1 1\n"}, NOTHING),  # a build just before
-        ("vm", {}, {"proc/stat": stat(2950, 9050)}, LATENCY),  # a noisy neighbour
+        ("vm", {}, {"proc/stat": stat(2950, 9050), **SMALL}, LATENCY),  # neighbours
+        ("vm", {}, {"proc/stat": stat(2950, 9050)}, NOTHING),  # one on the other core
         ("vm", {}, {"proc/stat": stat(1950, 9050)}, NOTHING),  # busy with the bench itself
         ("vm", {}, {"proc/stat": stat(2400, 9600)}, NOTHING),  # others, but idle time is left
         ("vm", {}, {"proc/stat": stat(2000, 9900, 150)}, LATENCY),  # stolen
@@ -82,9 +84,22 @@ def test_reasons_speak_plainly(tree: Tree) -> None:
     pair = looks(tree, "pi4", {THROTTLED: "0"}, {THROTTLED: "50005"})
     (reason,) = touching(breaches(*pair), "latency")
     assert reason == "the Raspberry Pi reports under-voltage and throttling (0x50005)"
-    pair = looks(tree, "vm", {}, {"proc/stat": stat(2950, 9050)})
+    pair = looks(tree, "vm", {}, {"proc/stat": stat(2950, 9050), **SMALL})
     (reason,) = touching(breaches(*pair), "latency")
-    assert reason == "other programs used 52% of all processor time and left none idle"
+    assert reason == "other programs used 68% of all processor time and left none idle"
+
+
+def test_one_core_has_no_room_for_others(tree: Tree) -> None:
+    one_core = {"proc/stat": stat(1990, 9010).replace("cpu1 1\n", ""), "proc/self/stat": own(850)}
+    before = {"proc/stat": stat(1000, 9000).replace("cpu1 1\n", "")}
+    (reason,) = touching(breaches(*looks(tree, "vm", before, one_core)), "latency")
+    assert reason.startswith("other programs used 14%")
+
+
+def test_a_worker_that_waits_for_a_processor_is_a_breach_of_latency() -> None:
+    assert waiting([]) == waiting([None]) == waiting([0.0, 0.14]) == []
+    (breach,) = waiting([0.01, None, 0.3])
+    assert (breach.touches, "30% of the time" in breach.reason) == (("latency",), True)
 
 
 def test_shares_of_processor_time_are_those_computed_by_hand(tree: Tree) -> None:

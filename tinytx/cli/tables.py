@@ -40,7 +40,7 @@ def latency_table(report: Report) -> Table:
     table.add_column("scenario")
     for heading in ("samples", "median", "p95", "slowest"):
         table.add_column(heading, justify="right")
-    for name, _unit, count, *figures in latency_rows(report):
+    for name, count, *figures in latency_rows(report):
         told = [str(Quantity.of(figure, "ms")) for figure in figures]
         table.add_row(name, f"{count:,}", *told)
     return table

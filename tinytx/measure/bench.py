@@ -92,7 +92,8 @@ def run_bench(
     done = [
         Scenario(name=p.name, kind=p.kind, length=p.length, processes=p.processes) for p in plans
     ]
-    found = conditions.breaches(before, after)
+    judged = [answer for s in done if s.kind == "next_token" for answer in s.answers]
+    found = conditions.breaches(before, after) + conditions.waiting(a.waited for a in judged)
     rows = judge_all(budgets, bundle.manifest, done, found, after, scenarios)
     return Report(
         tinytx=__version__,

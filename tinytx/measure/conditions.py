@@ -12,8 +12,10 @@ from tinytx.measure.machine import Machine
 
 CROWDED = 0.95
 """Share of all processor time in use from which on programs wait for each other."""
-OTHERS = 0.20
-"""Share of all processor time that others may use, when the machine is crowded."""
+INTRUSION = 0.10
+"""Share of all processor time that others may use of the last core, when all are in use."""
+WAITED = 0.15
+"""Share of the time that a worker wanted a processor which it may spend waiting for one."""
 STOLEN = 0.10
 """Share of the wanted processor time that the host may keep for itself."""
 SWAPPED_PAGES = 256
@@ -66,6 +68,15 @@ def breaches(before: Machine, after: Machine) -> list[Breach]:
     if (before.processor, before.usable_cores) != (after.processor, after.usable_cores):
         found.append(_latency("changed", "the processors changed while measuring"))
     return found
+
+
+def waiting(shares: Iterable[float | None]) -> list[Breach]:
+    """A breach when a worker of the judged latency had to wait for a processor too much."""
+    worst = max((share for share in shares if share is not None), default=0.0)
+    if worst <= WAITED:
+        return []
+    reason = f"other programs kept the processor from the bench {worst:.0%} of the time"
+    return [_latency("waited", reason)]
 
 
 def touching(found: Iterable[Breach], kind: str) -> list[str]:
@@ -123,7 +134,8 @@ def _contention(before: Machine, after: Machine) -> list[Breach]:
     if use is None:
         return []
     found = []
-    if 1.0 - use.idle > CROWDED and use.others > OTHERS:
+    others_may = 1.0 - 1.0 / max(after.cores, 1) + INTRUSION
+    if 1.0 - use.idle > CROWDED and use.others > others_may:
         reason = f"other programs used {use.others:.0%} of all processor time and left none idle"
         found.append(_latency("crowded", reason))
     if use.stolen > STOLEN:

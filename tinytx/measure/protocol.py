@@ -67,6 +67,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the warm-up ended because two windows agreed."""
     warm_up_samples: int = 0
     samples_ns: list[int] = []
+    waited: float | None = None
+    """Of the time that the process wanted a processor while sampling, the share it waited."""
     tokenise_ns: list[int] = []
     generated: int = 0
     """Tokens of one end-to-end generation."""

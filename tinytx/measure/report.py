@@ -115,8 +115,8 @@ def row_document(row: Row) -> dict[str, Any]:
     }
 
 
-def latency_rows(report: Report) -> list[tuple[str, str, int, float, float, float]]:
-    """For people: scenario, unit of work, samples, and median, p95 and slowest in ns.
+def latency_rows(report: Report) -> list[tuple[str, int, float, float, float]]:
+    """For people: scenario, samples, and median, p95 and slowest in ns.
 
     Per scenario the process with the highest p95 is shown, as it is the one that is judged.
     """
@@ -126,7 +126,7 @@ def latency_rows(report: Report) -> list[tuple[str, str, int, float, float, floa
         if samples:
             middle = stats.quantile_of(samples, 0.5)
             p95 = stats.quantile_of(samples)
-            rows.append((name, "process", len(samples), middle, p95, float(max(samples))))
+            rows.append((name, len(samples), middle, p95, float(max(samples))))
     return rows
 
 

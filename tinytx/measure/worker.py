@@ -21,6 +21,7 @@ from tinytx.errors import TinytxError
 from tinytx.measure import memory, stats
 from tinytx.measure.protocol import Answer, Phases, Task
 from tinytx.measure.scenarios import WarmUp
+from tinytx.measure.scheduling import scheduled, wait_share
 
 clock = time.perf_counter_ns
 PR_SET_PDEATHSIG = 1
@@ -158,11 +159,13 @@ def measure_latency(model: Model, choose: Choose, task: Task) -> Answer:
     start = clock()
     settled, dropped = warm_up(samples, task.warm_up, start + int(task.seconds * 0.5e9))
     deadline = start + int(task.seconds * 1e9)
+    before = scheduled()
     if task.looks is not None:
         taken = sample_until_decided(samples, task, deadline)
     else:
         taken = sample_fixed(samples, task.samples, deadline)
-    return Answer(settled=settled, warm_up_samples=dropped, samples_ns=taken)
+    waited = wait_share(before, scheduled())
+    return Answer(settled=settled, warm_up_samples=dropped, samples_ns=taken, waited=waited)
 
 
 def run(task: Task) -> Answer:

@@ -55,21 +55,21 @@ many:
   1 {digit1}{digit}{digit}
   1 {digit1},{digit}{digit}{digit}
 spell:
-  1 {Word} {word}, {word} {word}!
-  3 {Word} {word} {word}, {word} {word} {word}!
-  1 {Word}-{word}, {word}-{word}, {word}{syl}!
+  1 {Word} {word}!
+  2 {Word} {word}, {word}!
+  1 {Word}-{word}, {word}{syl}!
 verse:
-  3 {Word} {word} {word}, {word} {word} {word}, {word} {word} {word}, {word} {word} {word}!
-  2 {Word} {word}, {word} {word}, {word} {word}, {word} {word}, {word} {word}!
+  3 {Word} {word}, {word} {word}!
+  2 {Word}, {word}, {word}!
 roll:
-  2 {Town}, {Town}, {Town}, {Town}, {Town}, {Town}, {Town}, {Town} and {Town}
-  1 {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word} and {Word}
+  2 {Town}, {Town} and {Town}
+  1 {Word} and {Word}
 d4:
   1 {digit1}{digit}{digit}{digit}
 tickets:
-  1 {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4} and {d4}
+  1 {many} and {many}
 stars:
-  1 {d4}{digit}{digit}, {d4}{digit}{digit}, then {d4}{digit}{digit}
+  1 {d4}{digit} and then {price}
 object:
   4 {a_adj} {col} {thing}
   1 {a_col} {thing}

@@ -109,21 +109,21 @@ many:
   1 {digit1}{digit}{digit}
   1 {digit1}.{digit}{digit}{digit}
 spell:
-  1 ¡{Word} {word}, {word} {word}!
-  3 ¡{Word} {word} {word}, {word} {word} {word}!
-  1 ¡{Word}-{word}, {word}-{word}, {word}{syl}!
+  1 ¡{Word} {word}!
+  2 ¡{Word} {word}, {word}!
+  1 ¡{Word}-{word}, {word}{syl}!
 verse:
-  3 ¡{Word} {word} {word}, {word} {word} {word}, {word} {word} {word}, {word} {word} {word}!
-  2 ¡{Word} {word}, {word} {word}, {word} {word}, {word} {word}, {word} {word}!
+  3 ¡{Word} {word}, {word} {word}!
+  2 ¡{Word}, {word}, {word}!
 roll:
-  2 {Town}, {Town}, {Town}, {Town}, {Town}, {Town}, {Town}, {Town} y {Town}
-  1 {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word}, {Word} y {Word}
+  2 {Town}, {Town} y {Town}
+  1 {Word} y {Word}
 d4:
   1 {digit1}{digit}{digit}{digit}
 tickets:
-  1 {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4}, {d4} y {d4}
+  1 {many} y {many}
 stars:
-  1 {d4}{digit}{digit}, {d4}{digit}{digit} y {d4}{digit}{digit}
+  1 {d4}{digit} y luego {price}
 """
 
 OPENING = """

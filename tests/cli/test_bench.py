@@ -1,0 +1,144 @@
+"""``tinytx bench`` from the outside: output, exit codes, bad input, Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tinytx.cli.main import run
+from tinytx.measure import bench as benches
+from tinytx.measure.budgets import Budget, Figure, judge
+from tinytx.measure.machine import observe
+from tinytx.measure.report import BundleFacts, Report, overall
+
+FIGURES = {
+    "rss": Figure(measured=80e6, lower=80e6, upper=80e6, basis="by hand"),
+    "next_token_p95": Figure(measured=4e6, lower=3e6, upper=5e6),
+    "model_size": Figure(measured=9e6, lower=9e6, upper=9e6),
+}
+
+
+def pretend(bundle: Path, budgets: list[Budget], *rest: object) -> Report:
+    """A bench that measured the figures above."""
+    rows = [judge(budget, FIGURES[budget.name]) for budget in budgets]
+    machine = observe()
+    facts = BundleFacts(
+        id="c0ffee" * 8, path=str(bundle), files={}, parameters=1, precision="float32",
+        bits_per_byte=1.0,
+    )  # fmt: skip
+    return Report(
+        tinytx="0", started_at="", seconds=1.0, verdict=overall(rows), bundle=facts, budgets=rows,
+        scenarios=[], breaches=[], processor_use=None, before=machine, after=machine, settings={},
+    )  # fmt: skip
+
+
+def limits(folder: Path, token_ms: int, megabytes: int = 100) -> str:
+    path = folder / "mine.toml"
+    path.write_text(
+        f'schema = 1\n[budget.rss]\nat_most = {megabytes}\nunit = "MB"\n'
+        f'[budget.next_token_p95]\nat_most = {token_ms}\nunit = "ms"\n'
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("token_ms", "megabytes", "code", "words"),
+    [
+        (5, 100, 0, "PASS"),
+        (4, 100, 8, "INVALID next token, p95: not proven"),
+        (2, 100, 7, "FAIL next token, p95: 3 ms is over the limit"),
+        (4, 70, 7, "FAIL memory at rest (RSS): 80 MB is over the limit"),
+    ],
+)
+def test_exit_codes_and_the_table(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    token_ms: int,
+    megabytes: int,
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.setattr(benches, "run_bench", pretend)
+    assert run(["bench", "x", "--budgets", limits(tmp_path, token_ms, megabytes)]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    for word in ("limit", "measured", "upper bound", "verdict", "c0ffeec0ffee", "80 MB", "by hand"):
+        assert word in err
+
+
+def test_json_goes_to_stdout_and_into_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(benches, "run_bench", pretend)
+    report = tmp_path / "deep" / "report.json"
+    arguments = ["bench", "x", "--budgets", limits(tmp_path, 2), "--report", str(report)]
+    assert run([*arguments, "--json", "--quiet"]) == 7
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert document == json.loads(report.read_text())
+    assert [row["verdict"] for row in document["budgets"]] == ["PASS", "FAIL"]
+    assert "by hand" not in err
+    assert "FAIL" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["bench"], 64, "BUNDLE"),
+        (["bench", "/nowhere"], 9, "/nowhere is not a bundle"),
+        (["bench", "/proc"], 9, "manifest.json is missing"),
+        (["bench", "/proc/self/stat"], 9, "not a bundle"),
+        (["bench", "x", "--budgets", "/nowhere"], 64, "No such file"),
+        (["bench", "x", "--report", "/proc/r.json"], 64, "cannot write the report"),
+        (["bench", "x", "--threads", "0"], 64, "--threads"),
+        (["bench", "x", "--time-limit", "-1"], 64, "--time-limit"),
+        (["bench", "x", "--bugdets", "f"], 64, "--budgets"),
+    ],
+)
+def test_bad_input(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str
+) -> None:
+    assert run(arguments) == code
+    assert words in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_130_and_leaves_no_worker(tiny_bundle: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "tinytx.cli.main", "bench", tiny_bundle, "--report", report]
+    root = str(Path(__file__).parents[2])
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}
+    )
+    bench = psutil.Process(process.pid)
+    workers: list[psutil.Process] = []
+    while not workers and process.poll() is None:
+        time.sleep(0.02)
+        workers = bench.children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"interrupted" in errors
+    assert workers
+    assert psutil.wait_procs(workers, timeout=5)[1] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_real_bench_with_a_generous_budget_passes(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    budgets = tmp_path / "size.toml"
+    budgets.write_text('schema = 1\n[budget.model_size]\nunder = 10\nunit = "MB"\n')
+    arguments = ["bench", str(tiny_bundle), "--budgets", str(budgets), "--time-limit", "1"]
+    assert run([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["verdict"] == "PASS"
+    kinds = {scenario["kind"] for scenario in document["scenarios"]}
+    assert kinds == {"memory", "next_token", "first_token", "end_to_end"}
