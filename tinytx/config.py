@@ -5,6 +5,7 @@ that names the key, where it came from, and the nearest right key.
 """
 
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,10 +17,11 @@ from msgspec import Meta
 
 from tinytx.errors import UsageError
 
-Positive = Annotated[int, Meta(ge=1)]
+Positive = Annotated[int, Meta(ge=1, le=2**53)]
 Fraction = Annotated[float, Meta(ge=0.0, lt=1.0)]
 
 MAX_PARAMETERS = 2_450_000
+HEAD_MULTIPLE = 16  # what onnxruntime's attention with rotary positions accepts
 
 
 class CorpusSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -33,7 +35,7 @@ class CorpusSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, f
     """A UTF-8 text file to validate on; without it blocks of the corpus are held out."""
     val_fraction: Annotated[float, Meta(gt=0.0, lt=0.5)] = 0.1
     """The share of the corpus that is held out, in contiguous blocks."""
-    seed: Annotated[int, Meta(ge=0)] = 1
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
     """The seed of the built-in corpus."""
     train_bytes: Positive = 2_700_000
     """The size of the built-in training text, in bytes."""
@@ -56,7 +58,7 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, fr
     width: Annotated[int, Meta(ge=8, multiple_of=2)] = 128
     """Size of the residual stream."""
     heads: Positive = 4
-    """Attention heads; ``width / heads`` must be an even number."""
+    """Attention heads; ``width / heads`` must be a multiple of 16."""
     hidden: Positive = 344
     """Size of the SwiGLU hidden layer."""
     max_seq_length: Annotated[int, Meta(ge=8, le=4_096)] = 128
@@ -105,7 +107,7 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     """Arithmetic of the matrix products; auto measures which one is faster here."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile; auto uses it on long runs where a C++ compiler is installed."""
-    threads: Annotated[int, Meta(ge=0)] = 0
+    threads: Annotated[int, Meta(ge=0, le=1_024)] = 0
     """Processor threads; 0 means all the cores that this process may use."""
 
 
@@ -163,7 +165,9 @@ def load_settings(
 
 def settings_from(document: object, source: str) -> Settings:
     """Settings that an earlier run recorded, checked like a file."""
-    return _convert(document, source)
+    settings = _convert(document, source)
+    _check_shape(settings)
+    return settings
 
 
 def as_dict(settings: msgspec.Struct) -> dict[str, Any]:
@@ -190,9 +194,10 @@ def _assignment(text: str) -> dict[str, dict[str, Any]]:
         raise UsageError(f"--set {text!r} is not of the form section.key=value")
     section, key, value = match.groups()
     try:
-        parsed = tomllib.loads(f"x = {value}")["x"]
+        document = tomllib.loads(f"x = {value}")
     except tomllib.TOMLDecodeError:
-        parsed = value.strip()
+        document = {}
+    parsed = document["x"] if len(document) == 1 else value.strip()
     return {section: {key: parsed}}
 
 
@@ -218,21 +223,33 @@ def _unknown(key: str, source: str, known: Iterable[str]) -> str:
 
 def _convert(document: object, source: str) -> Settings:
     try:
-        return msgspec.convert(document, Settings)
+        settings = msgspec.convert(document, Settings)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at ")
         key = path.strip("`").removeprefix("$.")
-        where = f"{source}: {key}" if key and not source.startswith("--") else source
-        raise UsageError(f"{where}: {reason[0].lower()}{reason[1:]}") from error
+        reason = f"{reason[0].lower()}{reason[1:]}"
+        raise UsageError(f"{_where(source, key)}: {reason}") from error
+    for section, values in as_dict(settings).items():
+        for name, value in values.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                where = _where(source, f"{section}.{name}")
+                raise UsageError(f"{where}: expected a finite number, got {value}")
+    return settings
+
+
+def _where(source: str, key: str) -> str:
+    """A flag names its key itself; a file and ``--set`` do not."""
+    named = source.startswith("--") and source != "--set"
+    return source if named or not key else f"{source}: {key}"
 
 
 def _check_shape(settings: Settings) -> None:
     """What no single field can tell."""
     model = settings.model
-    if model.width % model.heads or model.head_size % 2:
+    if model.width % model.heads or model.head_size % HEAD_MULTIPLE:
         raise UsageError(
             f"model.width {model.width} divided by model.heads {model.heads} "
-            "must be an even whole number"
+            f"must be a multiple of {HEAD_MULTIPLE}"
         )
     if settings.corpus.path is not None and settings.corpus.url is not None:
         raise UsageError("give a corpus path or a corpus URL, not both")

@@ -15,6 +15,7 @@ import sentencepiece
 from tinytx.errors import TokenizerError
 
 ENCODE_CHUNK = 1 << 20  # characters handed to SentencePiece at once
+PROBE = " \n\r\t  ﬁ①ａ\U0010ffff "  # what normalisation, or a lack of byte pieces, would change
 
 
 class Tokenizer:
@@ -33,6 +34,8 @@ class Tokenizer:
             raise TokenizerError(f"{name} was not made by tinytx: it has no piece for a newline")
         self.start_id: int = newline
         self.vocab_size: int = processor.GetPieceSize()
+        if self.decode(self.encode(PROBE)) != PROBE:
+            raise TokenizerError(f"{name} was not made by tinytx: it does not keep every text")
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":

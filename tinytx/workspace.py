@@ -169,24 +169,51 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        retired = temporary.with_suffix(".old")
-        if path.exists():
-            path.replace(retired)
-        temporary.replace(path)
+        _sync_directory(temporary)
+        _take_place(temporary, path)
         _sync_directory(path.parent)
-        shutil.rmtree(retired, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    finally:  # what lies here now is the old folder, or one that failed
+        _remove(temporary)
+
+
+def _take_place(new: Path, path: Path) -> None:
+    """Rename ``new`` to ``path``; what was there is then called ``new``, or is gone."""
+    if not os.path.lexists(path):
+        new.replace(path)
+    elif not _exchange(new, path):  # then there is an instant without a ``path``
+        retired = new.with_suffix(".old")
+        path.replace(retired)
+        try:
+            new.replace(path)
+        except BaseException:
+            retired.replace(path)
+            raise
+        _remove(retired)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one step (Linux, renameat2), so that neither is ever missing."""
+    import ctypes
+
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+def _remove(path: Path) -> None:
+    """Delete a file, a link or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_leftovers(root: Path) -> None:
     """Delete the temporary files that a killed run left behind."""
     for leftover in [*root.glob(".*.tmp"), *root.glob("*/.*.tmp"), *root.glob(".*.old")]:
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            leftover.unlink(missing_ok=True)
+        _remove(leftover)
 
 
 def _sync_directory(path: Path) -> None:

@@ -16,6 +16,7 @@ from tinytx.measure import bench as benches
 from tinytx.measure.budgets import Budget, Figure, judge
 from tinytx.measure.machine import observe
 from tinytx.measure.report import BundleFacts, Report, overall
+from tinytx.measure.scenarios import FirstToken, NextToken, Scenarios
 
 FIGURES = {
     "rss": Figure(measured=80e6, lower=80e6, upper=80e6, basis="by hand"),
@@ -132,8 +133,15 @@ def test_ctrl_c_ends_with_130_and_leaves_no_worker(tiny_bundle: Path, tmp_path: 
 
 
 def test_a_real_bench_with_a_generous_budget_passes(
-    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    few = Scenarios(
+        next_token=NextToken(contexts=("longest",)), first_token=FirstToken(prompts=(16,))
+    )
+    monkeypatch.setattr(benches, "load_scenarios", lambda: few)
     budgets = tmp_path / "size.toml"
     budgets.write_text('schema = 1\n[budget.model_size]\nunder = 10\nunit = "MB"\n')
     arguments = ["bench", str(tiny_bundle), "--budgets", str(budgets), "--time-limit", "1"]

@@ -112,9 +112,16 @@ def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
     return shutil.copytree(tiny_bundle, tmp_path / "bundle")
 
 
-def bench(bundle: Path, quick: Scenarios, tree: Tree, body: str = "", name: str = "vm") -> Report:
+def bench(
+    bundle: Path,
+    quick: Scenarios,
+    tree: Tree,
+    body: str = "",
+    name: str = "vm",
+    patience: float = 10.0,
+) -> Report:
     settings = BenchSettings(
-        scenarios=quick, root=tree(name), worker=fake(body), patience=2.0, time_limit=2.0
+        scenarios=quick, root=tree(name), worker=fake(body), patience=patience, time_limit=2.0
     )
     return run_bench(bundle, load_budgets(), settings)
 
@@ -162,7 +169,7 @@ def test_a_failing_worker_makes_its_own_budgets_invalid(
 def test_when_workers_hang_the_bench_gives_up_early_and_says_so(
     copy: Path, quick: Scenarios, tree: Tree
 ) -> None:
-    report = bench(copy, quick, tree, "import time; time.sleep(60)")
+    report = bench(copy, quick, tree, "import time; time.sleep(60)", patience=0.5)
     troubles = [trouble for s in report.scenarios for trouble in s.troubles]
     assert len(troubles) == len(report.scenarios)
     assert sum("hung: no answer" in trouble for trouble in troubles) == 2

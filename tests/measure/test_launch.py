@@ -79,7 +79,7 @@ def test_a_hung_worker_and_its_children_are_gone_afterwards(tmp_path: Path) -> N
         "import os, subprocess, time; c = subprocess.Popen(['sleep', '60']); "
         f"open({str(note)!r}, 'w').write(f'{{os.getpid()}} {{c.pid}}'); time.sleep(60)"
     )
-    run = run_worker(TASK, 1.5, python(code))
+    run = run_worker(TASK, 2.4, python(code))
     assert "hung: no answer after 2 s" in run.trouble
     assert all(gone(int(pid)) for pid in note.read_text().split())
 

@@ -67,7 +67,7 @@ def command(
 
     budgets = load_budgets(budget_file)
     if report_file is not None:
-        reports.check_writable(report_file)
+        reports.check_writable(report_file, bundle)
     people = console()
     settings = BenchSettings(threads=threads, time_limit=time_limit)
     report = bench_with_progress(bundle, budgets, settings, console(quiet))

@@ -35,9 +35,9 @@ def command(output_dir: Path, as_json: bool, quiet: bool) -> None:
     manifest = result.manifest
     out = console(quiet)
     if result.skipped:
-        out.print(f"skipped: {space.bundle} is already made of these files")
+        out.print(f"skipped: {space.bundle} is already made of these files", markup=False)
     parity = manifest.parity
-    out.print(f"bundle {manifest.id[:12]} in {space.bundle}")
+    out.print(f"bundle {manifest.id[:12]} in {space.bundle}", markup=False)
     out.print(
         f"  model.onnx {manifest.files['model.onnx'].size:,} bytes, "
         f"{manifest.model.parameters:,} parameters, context {manifest.model.max_seq_length}"

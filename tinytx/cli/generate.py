@@ -56,13 +56,14 @@ def command(
 
     sampling = Sampling(temperature, top_k, top_p, seed)
     engine, outcome, parts = Engine.load(bundle, threads), Outcome(), []
+    pieces = generate(
+        engine, prompt, max_tokens=max_tokens, sampling=sampling, stop=stop, outcome=outcome
+    )
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     if not as_json:
         click.echo(prompt, nl=False)
     began = time.perf_counter()
-    for piece in generate(
-        engine, prompt, max_tokens=max_tokens, sampling=sampling, stop=stop, outcome=outcome
-    ):
+    for piece in pieces:
         parts.append(piece)
         if not as_json:
             click.echo(piece, nl=False)

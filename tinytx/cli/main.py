@@ -1,16 +1,18 @@
 """The ``tinytx`` command: finds its commands, and turns every error into a message and a code."""
 
+import errno
 import importlib
 import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 
 import click
 
 from tinytx import __version__
-from tinytx.errors import EXIT_BUG, Interrupted, TinytxError, UsageError
+from tinytx.errors import EXIT_BUG, Interrupted, PrerequisiteError, TinytxError, UsageError
 
 COMMANDS = {
     "quickstart": "train, export, bench and sample: the whole chain on the built-in corpus",
@@ -55,10 +57,13 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit with the code of :mod:`tinytx.errors`."""
     signal.signal(signal.SIGTERM, _on_sigterm)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us
+            setattr(sys, name, Path(os.devnull).open("w"))
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has gone: nothing left to say
+    except OSError:  # the reader of our output has gone: nothing left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
@@ -75,11 +80,17 @@ def run(arguments: list[str]) -> int:
         return _fail("interrupted", "", Interrupted.exit_code)
     except TinytxError as error:
         return _fail(error.message, error.remedy, error.exit_code)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # a closed pipe; click makes the second of the first
         return 0
+    except SystemExit as error:  # click's answer to a closed pipe
+        if isinstance(error.__context__, BrokenPipeError):
+            return 0
+        raise
     except MemoryError:
         return _fail("there is not enough memory for this", "", EXIT_BUG)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return _fail("cannot write: no space left", "", PrerequisiteError.exit_code)
         traceback.print_exc()
         what = f"{type(error).__name__}: {error}"
         return _fail(f"a bug in tinytx: {what}", "please report it with the lines above", EXIT_BUG)

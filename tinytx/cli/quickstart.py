@@ -89,13 +89,15 @@ def _bench(space: "Workspace", people: "Console") -> "Report":
 
     from tinytx.bundle import Bundle
     from tinytx.cli.bench import bench_with_progress
+    from tinytx.errors import MeasurementInvalid, os_errors_as
     from tinytx.measure import report as reports
     from tinytx.measure.bench import BenchSettings
     from tinytx.measure.budgets import load_budgets, policy_file
     from tinytx.measure.machine import observe
-    from tinytx.workspace import sha256_file
+    from tinytx.workspace import atomic_write, sha256_file
 
-    path, stamp, seen = space.root / "report.json", space.stamp("bench"), observe()
+    path, cache = space.root / "report.json", space.root / "stamps" / "report.cache"
+    stamp, seen = space.stamp("bench"), observe()
     inputs = {
         "bundle": Bundle(space.bundle).id,
         "budgets": sha256_file(policy_file("budgets/constitution.toml")),
@@ -107,12 +109,14 @@ def _bench(space: "Workspace", people: "Console") -> "Report":
         "system": platform.release(),
         "versions": seen.versions,
     }
-    if stamp.matches(here, inputs):
+    if stamp.matches(here, inputs) and (report := reports.unpack(cache.read_bytes())) is not None:
         people.print("      skipped: this bundle was measured on this machine")
-        return reports.read(path)
+        return report
     report = bench_with_progress(space.bundle, load_budgets(), BenchSettings(), people)
-    reports.write(path, report)
-    stamp.write(here, inputs, [path])
+    with os_errors_as(MeasurementInvalid, "write the report"):
+        reports.write(path, report)
+        atomic_write(cache, reports.pack(report))
+        stamp.write(here, inputs, [path, cache])
     people.print(f"      measured in {report.seconds:.0f} s, {path}", markup=False)
     return report
 

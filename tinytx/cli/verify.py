@@ -23,7 +23,8 @@ def command(bundle: Path, as_json: bool, quiet: bool) -> None:
     checked, tokens = verify(bundle)
     console(quiet).print(
         f"{bundle}: {len(checked.manifest.files)} files as the manifest says, "
-        f"{tokens} golden tokens reproduced\nid {checked.id}"
+        f"{tokens} golden tokens reproduced\nid {checked.id}",
+        markup=False,
     )
     if as_json:
         print_json({"bundle": str(bundle), "id": checked.id, "golden_tokens": tokens})

@@ -1,8 +1,10 @@
 """Best checkpoint to a bundle: build the graph, prove parity, seal the folder."""
 
 import platform
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,10 +27,8 @@ from tinytx.bundle import (
 from tinytx.config import Settings, as_dict
 from tinytx.errors import (
     BundleError,
-    CheckpointError,
     ExportError,
     TinytxError,
-    TrainingError,
     os_errors_as,
 )
 from tinytx.export.graph import build_graph
@@ -39,7 +39,7 @@ from tinytx.runtime.golden import verify
 from tinytx.tokenizer import Tokenizer
 from tinytx.train.checkpoint import load_model
 from tinytx.train.corpus.source import own_bits_per_byte
-from tinytx.train.data import Tokens, open_tokens
+from tinytx.train.data import Tokens, open_tokens, write_tokens
 from tinytx.train.evaluate import evaluate
 from tinytx.train.metrics import Metrics, read_metrics
 from tinytx.train.model import Transformer
@@ -79,8 +79,10 @@ def export(space: Workspace) -> ExportResult:
     inputs = _input_hashes(space)
     stamp, versions = space.stamp("export"), _versions()
     if stamp.matches(versions, inputs):
-        with suppress(BundleError):  # not readable after all: make it again
-            return ExportResult(bundle.Bundle(space.bundle).manifest, skipped=True)
+        with suppress(BundleError):  # not whole after all: make it again
+            made = bundle.Bundle(space.bundle)
+            made.check_files()
+            return ExportResult(made.manifest, skipped=True)
     source = _load(space, inputs)
     facts = _facts(source.settings)
     weights = {name: tensor.numpy() for name, tensor in source.model.state_dict().items()}
@@ -111,7 +113,10 @@ def export(space: Workspace) -> ExportResult:
     with os_errors_as(ExportError, "write the bundle"):
         with atomic_directory(space.bundle) as folder:
             sealed = bundle.write(folder, manifest, files)
-            verify(folder)  # the device will do the same
+            try:
+                verify(folder)  # the device will do the same
+            except BundleError as error:
+                raise ExportError(f"the new bundle does not verify: {error.message}") from error
         stamp.write(versions, inputs, sorted(space.bundle.iterdir()))
     return ExportResult(sealed, skipped=False)
 
@@ -139,11 +144,11 @@ def _load(space: Workspace, inputs: dict[str, str]) -> _Source:
         model, settings, content = load_model(space.best_model)
         metrics = read_metrics(space.metrics)
         tokenizer = Tokenizer.load(space.tokenizer)
-        val = open_tokens(space.val_tokens)
-    except (CheckpointError, TrainingError, TinytxError) as error:
+    except TinytxError as error:
         raise ExportError(f"cannot export: {error.message}", error.remedy) from error
+    hashes = content.get("hashes")
     for name in ("train_text", "val_text", "tokenizer"):
-        if content["hashes"].get(name) != inputs[name]:
+        if not isinstance(hashes, dict) or hashes.get(name) != inputs[name]:
             raise ExportError(
                 f"the {name.replace('_', ' ')} in {space.root} is not the one that "
                 f"{space.best_model.name} was trained with",
@@ -154,7 +159,22 @@ def _load(space: Workspace, inputs: dict[str, str]) -> _Source:
             f"{space.metrics.name} and {space.best_model.name} come from different runs",
             f"run `tinytx train --output-dir {space.root}` again",
         )
+    val = _held_out(space, tokenizer, inputs["val_tokens"])
     return _Source(model, settings, content, metrics, tokenizer, val)
+
+
+def _held_out(space: Workspace, tokenizer: Tokenizer, sha256: str) -> Tokens:
+    """The tokens that quality is measured on: they must be what the held-out text makes."""
+    checking = os_errors_as(ExportError, "check the held-out tokens")
+    with checking, tempfile.TemporaryDirectory() as folder:
+        again = Path(folder) / "val.bin"
+        write_tokens(space.val_text, tokenizer, again)
+        if sha256_file(again) != sha256:
+            raise ExportError(
+                f"{space.val_tokens} does not hold the tokens of {space.val_text}",
+                f"run `tinytx train --output-dir {space.root}` again",
+            )
+    return open_tokens(space.val_tokens)
 
 
 def _facts(settings: Settings) -> ModelFacts:

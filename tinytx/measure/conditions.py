@@ -14,7 +14,7 @@ CROWDED = 0.95
 """Share of all processor time in use from which on programs wait for each other."""
 INTRUSION = 0.10
 """Share of all processor time that others may use of the last core, when all are in use."""
-WAITED = 0.15
+WAITED = 0.20
 """Share of the time that a worker wanted a processor which it may spend waiting for one."""
 STOLEN = 0.10
 """Share of the wanted processor time that the host may keep for itself."""

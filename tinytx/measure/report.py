@@ -153,8 +153,10 @@ def failure(report: Report) -> TinytxError | None:
     return None
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, bundle: Path) -> None:
     """Raise :class:`UsageError` now, not after a minute of measuring."""
+    if path.resolve().is_relative_to(bundle.resolve()):
+        raise UsageError(f"--report {path} is inside the bundle, which would damage it")
     if path.is_dir():
         raise UsageError(f"--report {path} is a folder, not a file")
     with os_errors_as(UsageError, f"write the report to {path}"):
@@ -168,3 +170,17 @@ def write(path: Path, report: Report) -> None:
     """Write the JSON document, whole or not at all. Raises :class:`UsageError`."""
     with os_errors_as(UsageError, f"write the report to {path}"):
         write_json(path, document(report))
+
+
+def pack(report: Report) -> bytes:
+    """The report as :func:`unpack` reads it again: for a cache, not for people."""
+    return msgspec.json.encode(report)
+
+
+def unpack(data: bytes) -> Report | None:
+    """What :func:`pack` wrote; None when it is damaged or of another version."""
+    try:
+        report = msgspec.json.decode(data, type=Report)
+    except msgspec.MsgspecError:
+        return None
+    return report if report.schema == SCHEMA else None

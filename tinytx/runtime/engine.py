@@ -36,12 +36,13 @@ class Engine:
         """Raises :class:`BundleError` when onnxruntime cannot load the graph, or it is not one
         of this runtime. ``name`` is what messages call it."""
         self.facts, self.tokenizer, self.bundle_id = facts, tokenizer, bundle_id
+        self._name = name
         self._session = _load_session(graph, threads, name)
         facts = self.facts
         kinds = [f"{kind}.{i}" for i in range(facts.layers) for kind in ("key", "value")]
+        self._check_contract(kinds)
         shape = (1, facts.heads, facts.max_seq_length, facts.head_size)
         self._cache = {kind: np.zeros(shape, np.float32) for kind in kinds}
-        self._check_contract(name)
         self._token = np.zeros((1, 1), np.int64)
         self._last_position = np.zeros(1, np.int32)
         self._total_length = np.zeros(1, np.int32)
@@ -75,11 +76,10 @@ class Engine:
         """Add tokens to the context; returns the logits of what comes next, float32 [vocab].
 
         Raises :class:`UsageError` when ``ids`` is empty, holds a number that is no token, or
-        does not fit into the context.
+        does not fit into the context; :class:`BundleError` when the graph cannot be run.
         """
-        tokens = np.asarray([ids], np.int64)  # [1, step]
-        step = tokens.shape[-1]
-        if step == 0 or tokens.min() < 0 or tokens.max() >= self.facts.vocab_size:
+        step = len(ids)
+        if step == 0 or min(ids) < 0 or max(ids) >= self.facts.vocab_size:
             raise UsageError("token ids must be a non-empty list of ids of the vocabulary")
         if self._length + step > self.facts.max_seq_length:
             raise UsageError(
@@ -90,12 +90,20 @@ class Engine:
         self._last_position[0] = self._length - 1
         self._total_length[0] = self._length
         if step == 1:
-            self._token[0, 0] = tokens[0, 0]
-            self._session.run_with_iobinding(self._next_token)
+            self._token[0, 0] = ids[0]
+            self._run(self._next_token)
         else:
-            self._session.run_with_iobinding(self._bind(tokens))
+            tokens = np.array([ids], np.int64)  # [1, step]
+            self._run(self._bind(tokens))
         logits: Logits = self._logits[0].copy()
         return logits
+
+    def _run(self, binding: ort.IOBinding) -> None:
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:  # onnxruntime's own error types share no public base
+            first_line = str(error).splitlines()[0]
+            raise BundleError(f"onnxruntime cannot run {self._name}: {first_line}") from error
 
     def _bind(self, tokens: NDArray[np.int64]) -> ort.IOBinding:
         """Inputs and outputs as the addresses of this engine's own arrays."""
@@ -116,13 +124,13 @@ class Engine:
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         return binding
 
-    def _check_contract(self, name: str) -> None:
+    def _check_contract(self, kinds: Sequence[str]) -> None:
         """The graph has exactly the inputs and outputs that are bound, of the right shapes."""
         facts = self.facts
         cache = [facts.heads, facts.max_seq_length, facts.head_size]
         inputs = {item.name: item.shape for item in self._session.get_inputs()}
         outputs = {item.name: item.shape for item in self._session.get_outputs()}
-        past, present = ({f"{p}_{kind}" for kind in self._cache} for p in ("past", "present"))
+        past, present = ({f"{p}_{kind}" for kind in kinds} for p in ("past", "present"))
         fits = (
             set(inputs) == {"tokens", "last_position", "total_length"} | past
             and set(outputs) == {"logits"} | present
@@ -131,7 +139,7 @@ class Engine:
             and outputs["logits"][1:] == [facts.vocab_size]
         )
         if not fits:
-            raise BundleError(f"{name} is not a graph of this runtime")
+            raise BundleError(f"{self._name} is not a graph of this runtime")
 
 
 def _load_tokenizer(bundle: Bundle) -> Tokenizer:

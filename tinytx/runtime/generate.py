@@ -23,8 +23,13 @@ class Outcome:
 def prompt_ids(engine: Engine, prompt: str) -> list[int]:
     """Token ids of a prompt, the start token first.
 
-    Raises :class:`UsageError` when the prompt leaves no room for one token in the context.
+    Raises :class:`UsageError` when the prompt leaves no room for one token in the context, or
+    is not text (an argument's invalid UTF-8 arrives as lone surrogates).
     """
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("the prompt is not valid UTF-8 text") from error
     ids = [engine.tokenizer.start_id, *engine.tokenizer.encode(prompt)]
     limit = engine.facts.max_seq_length
     if len(ids) >= limit:
@@ -44,18 +49,22 @@ def generate(
     stop: str = "",
     outcome: Outcome | None = None,
 ) -> Iterator[str]:
-    """Yield the continuation of ``prompt`` as text that is always whole characters.
+    """The continuation of ``prompt``, an iterator of text that is always whole characters.
 
     Ends after ``max_tokens`` tokens, when the context is full, or before ``stop`` appears.
-    Raises :class:`UsageError` when the prompt does not fit.
+    Raises :class:`UsageError`, at once, when the prompt does not fit.
     """
     outcome = outcome if outcome is not None else Outcome()
     sampler = Sampler(sampling or Sampling())
     ids = prompt_ids(engine, prompt)
-    engine.reset()
     outcome.prompt_tokens = len(ids)
+    return _until(stop, _pieces(engine, ids, sampler, max_tokens, outcome), outcome)
+
+
+def _until(stop: str, pieces: Iterator[str], outcome: Outcome) -> Iterator[str]:
+    """Holds back what could be the beginning of ``stop``."""
     held = ""
-    for text in _pieces(engine, ids, sampler, max_tokens, outcome):
+    for text in pieces:
         held += text
         if stop and stop in held:
             outcome.stopped = "stop"
@@ -76,6 +85,7 @@ def _pieces(
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     table = engine.tokenizer.piece_bytes
     outcome.stopped = "length"
+    engine.reset()
     pending = ids
     while outcome.tokens < max_tokens:
         if engine.length + len(pending) > engine.facts.max_seq_length:

@@ -57,11 +57,13 @@ def distribution(
     Top-k first, then top-p on what is left (Holtzman et al. 2020, arXiv 1904.09751); ties are
     ordered by token id, so that every platform keeps the same set.
     """
-    scaled = logits.astype(np.float64) / sampling.temperature
+    wide = logits.astype(np.float64)
+    with np.errstate(over="ignore"):  # a tiny temperature: what is not the best goes to -inf
+        scaled = (wide - wide.max()) / sampling.temperature
     order = np.argsort(-scaled, kind="stable")
     if 0 < sampling.top_k < len(order):
         order = order[: sampling.top_k]
-    weights = np.exp(scaled[order] - scaled[order[0]])
+    weights = np.exp(scaled[order])
     probabilities = weights / weights.sum()
     if sampling.top_p < 1.0:
         kept = int(np.searchsorted(probabilities.cumsum(), sampling.top_p, side="left")) + 1

@@ -18,6 +18,9 @@ from tinytx.train.progress import Reporter
 from tinytx.train.trainer import Job
 from tinytx.workspace import Workspace, sha256_file
 
+STATE = {"model", "settings", "hashes", "optimizer", "random", "epoch", "step", "loss_sum"}
+STATE |= {"epoch_seconds", "best", "metrics"}
+"""What a checkpoint must hold to be continued from."""
 COMPARED = ("tokenizer", "model", "training")
 """The sections of the settings in which a checkpoint must agree with the run that resumes it."""
 
@@ -65,6 +68,8 @@ def state_to_resume(
         raise CheckpointError(f"there is nothing to resume in {space.root}", "run without --resume")
     try:
         state = checkpoint.load(path)
+        if missing := sorted(STATE - state.keys()):
+            raise CheckpointError(f"{path} holds no run to continue: no {', '.join(missing)}")
         if difference := _difference(settings, hashes, state, space):
             raise CheckpointError(
                 f"{path} belongs to another run: {difference}",

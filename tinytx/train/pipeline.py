@@ -19,7 +19,7 @@ from tinytx.config import Settings, as_dict
 from tinytx.errors import CorpusError, TokenizerError, TrainingError, os_errors_as
 from tinytx.tokenizer import Tokenizer
 from tinytx.train import prerequisites
-from tinytx.train.corpus.source import obtain, own_bits_per_byte
+from tinytx.train.corpus.source import obtain, own_bits_per_byte, read_text
 from tinytx.train.data import write_tokens
 from tinytx.train.job import Options, input_hashes, make_job, state_to_resume
 from tinytx.train.metrics import Judge, Metrics, now, read_metrics
@@ -86,6 +86,7 @@ class Pipeline:
             for path in (space.train_text, space.val_text):
                 if not path.is_file():
                     raise CorpusError(f"--skip-corpus, but there is no {path}")
+                read_text(path)
             self._skip("corpus", "as asked")
             return
         stamp = space.stamp("corpus")

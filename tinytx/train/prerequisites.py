@@ -38,12 +38,12 @@ def check_packages(names: tuple[str, ...] = PACKAGES) -> str:
 
 def check_writable(output: Path) -> str:
     """Make the output directory and write a byte into it."""
-    existing = next(p for p in [output, *output.absolute().parents] if p.exists())
-    if not existing.is_dir():
-        raise PrerequisiteError(
-            f"{existing} is a file, not a directory", "choose another --output-dir"
-        )
     try:
+        existing = next(p for p in [output, *output.absolute().parents] if p.exists())
+        if not existing.is_dir():
+            raise PrerequisiteError(
+                f"{existing} is a file, not a directory", "choose another --output-dir"
+            )
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output) as probe:
             probe.write(b"x")

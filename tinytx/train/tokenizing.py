@@ -14,6 +14,8 @@ from tinytx.workspace import atomic_write
 LONGEST_LINE = 4_000  # bytes handed over as one sentence; SentencePiece would drop longer ones
 SENTENCES = 400_000  # a uniform sample of a larger text is enough for 65,000 pieces
 
+SMALLEST = 300  # pieces: as TokenizerSettings.vocab_size
+
 
 def train_tokenizer(text_file: Path, settings: TokenizerSettings, target: Path) -> None:
     """Train on a text file and write the model to ``target``.
@@ -44,6 +46,8 @@ def train_tokenizer(text_file: Path, settings: TokenizerSettings, target: Path) 
             minloglevel=3,
         )
     except RuntimeError as error:
+        if "KeyboardInterrupt" in str(error):  # Ctrl-C while it was asking for sentences
+            raise KeyboardInterrupt from error
         raise TokenizerError(_reason(str(error), settings.vocab_size)) from error
     with os_errors_as(TokenizerError, "write the tokenizer"):
         atomic_write(target, model.getvalue())
@@ -60,15 +64,17 @@ def _sentences(text_file: Path) -> Iterator[str]:
 
 def _reason(message: str, vocab_size: int) -> str:
     """SentencePiece's own words as one sentence that says what to do."""
-    if match := re.search(r"(?:value <= |Please set it to a value <= )(\d+)", message):
+    if match := re.search(r"value <= (\d+)", message):
+        if int(match[1]) < SMALLEST:
+            return f"this text is too short: it supports {match[1]} pieces, not even {SMALLEST}"
         return (
             f"a vocabulary of {vocab_size} is larger than this text supports; "
             f"use --vocab-size {match[1]} or less, or more text"
         )
-    if "smaller than required_chars" in message or "required_chars" in message:
+    if match := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
         return (
             f"a vocabulary of {vocab_size} has no room for the characters of this text; "
-            "use a larger --vocab-size"
+            f"use --vocab-size {match[1]} or more"
         )
     last = message.strip().splitlines()[-1] if message.strip() else "no reason given"
     return f"SentencePiece cannot train a vocabulary of {vocab_size}: {last}"

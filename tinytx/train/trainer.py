@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tinytx.config import Settings
-from tinytx.errors import Interrupted, TrainingError
+from tinytx.errors import CheckpointError, Interrupted, TrainingError
 from tinytx.train import checkpoint
 from tinytx.train.data import EpochOrder, Tokens
 from tinytx.train.evaluate import evaluate
@@ -95,6 +95,8 @@ class Trainer:
             while self.epoch < self.hyper.epochs:
                 self._run_epoch(stop)
         checkpoint.save(self.job.workspace.final_model, self._model_content())
+        if stop.requested:  # in the last validation, whose state is saved
+            raise Interrupted("interrupted; the run so far is saved")
         return self.job.metrics
 
     def _run_epoch(self, stop: StopRequest) -> None:
@@ -146,6 +148,11 @@ class Trainer:
         score = evaluate(
             self.model, job.val_tokens, job.val_bytes, self.hyper.batch_size, job.precision
         )
+        if not math.isfinite(score.nats_per_token):
+            raise TrainingError(
+                f"the validation loss became {score.nats_per_token} in epoch {self.epoch + 1}",
+                "lower --learning-rate",
+            )
         improved = score.nats_per_token < self.best
         train_loss, learning_rate = self.loss_sum / steps, self.optimizer.param_groups[0]["lr"]
         if improved:
@@ -228,10 +235,17 @@ class Trainer:
         checkpoint.save(self.job.workspace.last_checkpoint, state)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from what :meth:`_save_state` wrote (the caller has compared the settings)."""
-        checkpoint.fill(self.model, state, self.job.workspace.last_checkpoint)
-        self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
+        """Continue from what :meth:`_save_state` wrote (the caller has compared the settings).
+
+        Raises :class:`CheckpointError` when the state does not fit the model.
+        """
+        path = self.job.workspace.last_checkpoint
+        checkpoint.fill(self.model, state, path)
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+            torch.set_rng_state(state["random"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise CheckpointError(f"{path} holds no usable optimizer state") from error
         self.epoch, self.step, self.loss_sum = state["epoch"], state["step"], state["loss_sum"]
         self.epoch_seconds, self.best = state["epoch_seconds"], state["best"]
 

@@ -1,8 +1,8 @@
 """Where a corpus comes from: the built-in stories, a file, or an address; and its check."""
 
+import http.client
 import json
 import urllib.error
-import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +74,6 @@ def read_text(path: Path) -> str:
 
 def decode_text(data: bytes, name: str) -> str:
     """Check that ``data`` is text: not empty, not binary, UTF-8."""
-    if not data.strip():
-        raise CorpusError(f"{name} is empty")
     if (zero := data.find(0)) >= 0:
         raise CorpusError(f"{name} is not text: there is a zero byte at offset {zero:,}")
     try:
@@ -85,12 +83,14 @@ def decode_text(data: bytes, name: str) -> str:
             f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,}",
             f"if it is Latin-1: iconv -f latin1 -t utf-8 {name} > corpus.txt",
         ) from error
+    if not text.strip():
+        raise CorpusError(f"{name} is empty")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def download(url: str, reporter: Reporter) -> bytes:
     """The bytes behind an http, https or file address. Raises :class:`CorpusError`."""
-    scheme = urllib.parse.urlsplit(url).scheme.lower()
+    scheme = url.partition(":")[0].lower()
     if scheme not in ("http", "https", "file"):
         raise CorpusError(f"--corpus-url {url!r} must begin with http://, https:// or file://")
     try:
@@ -100,7 +100,7 @@ def download(url: str, reporter: Reporter) -> bytes:
             return _receive(answer, total, url, reporter)
     except urllib.error.HTTPError as error:
         raise CorpusError(f"{url} answered {error.code} {error.reason}") from error
-    except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise CorpusError(
             f"cannot download {url}: {reason}", "download it by other means: --corpus-path"
