@@ -53,7 +53,7 @@ class TokenizerSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True
 class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """The shape of the decoder-only transformer."""
 
-    layers: Positive = 5
+    layers: Positive = 3
     """Transformer blocks."""
     width: Annotated[int, Meta(ge=8, multiple_of=2)] = 128
     """Size of the residual stream."""
@@ -83,7 +83,7 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
 
     epochs: Positive = 20
     """Passes over the training text."""
-    batch_size: Positive = 32
+    batch_size: Positive = 16
     """Windows of ``max_seq_length`` tokens in one step."""
     learning_rate: Annotated[float, Meta(gt=0.0)] = 4e-3
     """The peak learning rate of AdamW."""

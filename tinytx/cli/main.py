@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import traceback
-from pathlib import Path
 from types import FrameType
 
 import click
@@ -59,11 +58,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _on_sigterm)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started us
-            setattr(sys, name, Path(os.devnull).open("w"))
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
-    except OSError:  # the reader of our output has gone: nothing left to say
+    except BrokenPipeError:  # the reader of our output has gone: nothing left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
@@ -80,12 +79,8 @@ def run(arguments: list[str]) -> int:
         return _fail("interrupted", "", Interrupted.exit_code)
     except TinytxError as error:
         return _fail(error.message, error.remedy, error.exit_code)
-    except (BrokenPipeError, SystemExit):  # a closed pipe; click makes the second of the first
+    except (BrokenPipeError, SystemExit):  # click turns a closed pipe into sys.exit(1)
         return 0
-    except SystemExit as error:  # click's answer to a closed pipe
-        if isinstance(error.__context__, BrokenPipeError):
-            return 0
-        raise
     except MemoryError:
         return _fail("there is not enough memory for this", "", EXIT_BUG)
     except Exception as error:

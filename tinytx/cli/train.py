@@ -35,7 +35,7 @@ SETTING_FLAGS = {
     help="Where everything is written.",
 )
 @click.option("--epochs", type=int, help="Passes over the text (20).")
-@click.option("--batch-size", type=int, help="Windows in one step (32).")
+@click.option("--batch-size", type=int, help="Windows in one step (16).")
 @click.option("--learning-rate", type=float, help="Peak learning rate of AdamW.")
 @click.option("--vocab-size", type=int, help="Pieces of the tokenizer (2048).")
 @click.option("--max-seq-length", type=int, help="Context, in tokens.")

@@ -32,6 +32,7 @@ def train_tokenizer(text_file: Path, settings: TokenizerSettings, target: Path) 
             byte_fallback=True,
             character_coverage=0.9999,
             user_defined_symbols=["\n"],
+            required_chars="\u2581",  # the space: a text without one would lose those of a prompt
             normalization_rule_name="identity",
             add_dummy_prefix=False,
             remove_extra_whitespaces=False,

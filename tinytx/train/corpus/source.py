@@ -77,7 +77,7 @@ def decode_text(data: bytes, name: str) -> str:
     if (zero := data.find(0)) >= 0:
         raise CorpusError(f"{name} is not text: there is a zero byte at offset {zero:,}")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,}",

@@ -1,0 +1,202 @@
+"""Planted errors: each is refused with exit 6, and nothing of it is left."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from tinytx.bundle import Bundle, ModelFacts
+from tinytx.cli.main import run
+from tinytx.errors import ExportError, ParityError
+from tinytx.export import exporter, parity
+from tinytx.export.exporter import export
+from tinytx.export.graph import build_graph
+from tinytx.export.parity import TOLERANCE, check_parity, compare_logits
+from tinytx.runtime.engine import Engine, Logits
+from tinytx.tokenizer import Tokenizer
+from tinytx.train.checkpoint import load_model
+from tinytx.train.data import open_tokens
+from tinytx.workspace import Workspace
+
+Weights = dict[str, Any]
+Snapshot = Callable[[Workspace], dict[str, str]]
+
+
+def change(name: str, by: float, at: int = 5) -> Callable[[Weights, ModelFacts], Any]:
+    """Builds the graph with one weight changed."""
+
+    def build(weights: Weights, facts: ModelFacts) -> Any:
+        changed = weights[name].copy()
+        changed.flat[at] += by
+        return build_graph({**weights, name: changed}, facts)
+
+    return build
+
+
+def other_base(weights: Weights, facts: ModelFacts) -> Any:
+    return build_graph(weights, msgspec.structs.replace(facts, rope_base=facts.rope_base / 2))
+
+
+def swapped_layers(weights: Weights, facts: ModelFacts) -> Any:
+    turn = {"blocks.0.": "blocks.1.", "blocks.1.": "blocks.0."}
+    return build_graph(
+        {turn.get(name[:9], name[:9]) + name[9:]: array for name, array in weights.items()}, facts
+    )
+
+
+BUILDERS = {
+    "a weight of the head": change("embedding.weight", 0.1),
+    "a weight of attention": change("blocks.0.attention.qkv.weight", 1.0),
+    "a weight of the last norm": change("norm.weight", 0.01),
+    "a weight that is no number": change("norm.weight", math.nan),
+    "a weight that is infinite": change("blocks.1.mlp.down.weight", math.inf),
+    "another rotary base": other_base,
+    "layers in another order": swapped_layers,
+}
+
+
+class SkipsAPosition(Engine):
+    """Its second step is appended one place too far."""
+
+    def append(self, ids: Sequence[int]) -> Logits:
+        logits = super().append(ids)
+        if self._length < self.facts.max_seq_length / 2:
+            self._length += 1
+        return logits
+
+
+class Overwrites(Engine):
+    """Each step after the first overwrites the last token of the cache."""
+
+    def append(self, ids: Sequence[int]) -> Logits:
+        if self._length:
+            self._length -= 1
+        return super().append(ids)
+
+
+class SeesTooLittle(Engine):
+    """Says that the context is one token shorter than it is."""
+
+    def _run(self, binding: Any) -> None:
+        if self._length > 1:
+            self._last_position -= 1
+        super()._run(binding)
+
+
+class RemembersTheLast(Engine):
+    """A reset that forgets nothing of the cache's length."""
+
+    def reset(self) -> None:
+        self._length = min(self._length, 1)
+
+
+ENGINES = [SkipsAPosition, Overwrites, SeesTooLittle, RemembersTheLast]
+
+
+@pytest.fixture(params=["never exported", "exported before"])
+def output(request: pytest.FixtureRequest, space: Workspace) -> Workspace:
+    """An output directory with, or without, an older bundle; its stamp asks for a new export."""
+    space.stamp("export").remove()
+    if request.param == "never exported":
+        request.getfixturevalue("unexported")
+    return space
+
+
+def assert_refused(output: Workspace, snapshot: Snapshot) -> None:
+    before = snapshot(output)
+    with pytest.raises(ParityError):
+        export(output)
+    assert snapshot(output) == before
+    assert not [p for p in output.root.rglob(".*")]
+    if output.bundle.exists():
+        Bundle(output.bundle).check_files()
+
+
+@pytest.mark.parametrize("planted", BUILDERS)
+def test_a_graph_that_is_not_the_model_is_refused_and_the_old_bundle_survives(
+    output: Workspace, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    monkeypatch.setattr(exporter, "build_graph", BUILDERS[planted])
+    assert_refused(output, snapshot)
+
+
+@pytest.mark.parametrize("planted", ENGINES)
+def test_an_engine_whose_cache_is_off_by_one_is_refused_and_the_old_bundle_survives(
+    output: Workspace,
+    snapshot: Snapshot,
+    monkeypatch: pytest.MonkeyPatch,
+    planted: type[Engine],
+) -> None:
+    monkeypatch.setattr(exporter, "Engine", planted)
+    assert_refused(output, snapshot)
+
+
+def test_on_the_command_line_a_refusal_ends_with_6_and_says_how_far_apart_they_are(
+    unexported: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exporter, "build_graph", BUILDERS["a weight of the head"])
+    assert run(["export", "--output-dir", str(unexported.root), "--json"]) == 6
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "the ONNX logits differ from PyTorch's by" in err
+    assert "at most 0.001 is allowed" in err
+    assert not unexported.bundle.exists()
+
+
+def test_where_every_choice_is_a_near_tie_nothing_can_be_proven_and_nothing_is_shipped(
+    output: Workspace, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "NEAR_TIE", 1e9)
+    before = snapshot(output)
+    with pytest.raises(ExportError, match="golden outputs"):
+        export(output)
+    assert snapshot(output) == before
+
+
+def loaded(space: Workspace, build: Callable[[Weights, ModelFacts], Any] = build_graph) -> Any:
+    """(engine, model, validation tokens) of a finished run."""
+    model, _, _ = load_model(space.best_model)
+    facts = Bundle(space.bundle).manifest.model
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    graph = build(weights, facts).SerializeToString()
+    engine = Engine(facts, graph, Tokenizer.load(space.tokenizer))
+    return engine, model, open_tokens(space.val_tokens)
+
+
+def test_greedy_tokens_alone_refuse_a_difference_that_the_logits_allow(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "TOLERANCE", 1e9)
+    with pytest.raises(ParityError, match=r"after 'The' the ONNX graph's token \d+ is \d+, PyTor"):
+        check_parity(*loaded(space, swapped_layers), ["The"])
+
+
+def test_the_largest_difference_is_the_size_of_what_was_planted(space: Workspace) -> None:
+    """All logits of the last norm's output shift by weight x delta: known by hand."""
+    engine, model, val = loaded(space)
+    assert compare_logits(engine, model, val).max_abs_difference < TOLERANCE / 10
+    delta = 0.5
+    planted = loaded(space, lambda w, f: build_graph({**w, "norm.weight": w["norm.weight"] + delta}, f))
+    compared = compare_logits(*planted)
+    assert compared.max_abs_difference > 100 * TOLERANCE
+    assert compared.onnx_bits != pytest.approx(compared.torch_bits, rel=1e-4)
+
+
+def test_the_record_says_what_was_compared(space: Workspace) -> None:
+    record, cases = check_parity(*loaded(space), ["", "The", "señor"])
+    assert record.prompts == 3
+    assert record.greedy_tokens == sum(len(case.tokens) for case in cases)
+    assert record.tolerance == TOLERANCE
+    assert record.torch_bits_per_byte == pytest.approx(record.onnx_bits_per_byte, rel=1e-5)
+    assert 0 < record.compared_bytes < space.val_text.stat().st_size
+
+
+def test_bits_are_minus_the_binary_logarithm_of_the_probabilities() -> None:
+    logits = np.log(np.array([[1, 1, 2], [8, 4, 4], [1, 1, 1e-30]], np.float32))
+    bits = parity._bits(logits, np.array([2, 1, 0]))
+    assert bits == pytest.approx(1 + 2 + 1)
+    huge = np.array([[1e30, 0.0]], np.float32)
+    assert parity._bits(huge, np.array([0])) == 0.0

@@ -1,0 +1,106 @@
+"""Held-out blocks: nothing lost, nothing shared, in order, and as much as was asked for."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinytx.train.corpus.holdout import LARGEST_BLOCK, hold_out_blocks
+
+FIRST = 0x3400  # characters from here on, each used once, tell where they came from
+
+
+def numbered(length: int, newlines: set[int]) -> str:
+    """A text in which every character but the newlines is unique."""
+    return "".join("\n" if i in newlines else chr(FIRST + i) for i in range(length))
+
+
+def owners(text: str, train: str, val: str) -> list[bool]:
+    """For each character of the text but the newlines: whether it is held out."""
+    seen_in_train, seen_in_val = set(train) - {"\n"}, set(val) - {"\n"}
+    assert not seen_in_train & seen_in_val
+    assert seen_in_train | seen_in_val == set(text) - {"\n"}
+    return [c in seen_in_val for c in text if c != "\n"]
+
+
+fractions = st.floats(0.01, 0.49)
+lengths = st.integers(500, 20_000)
+
+
+@settings(deadline=None, max_examples=60)
+@given(lengths, fractions, st.sets(st.integers(0, 20_000), max_size=400))
+def test_each_character_is_in_one_part_in_order_and_blocks_are_contiguous(
+    length: int, fraction: float, newlines: set[int]
+) -> None:
+    text = numbered(length, newlines)
+    train, val = hold_out_blocks(text, fraction)
+    held = owners(text, train, val)
+    assert len(train) + len(val) == len(text)
+    assert train.count("\n") + val.count("\n") == text.count("\n")
+    plain = [c for c in text if c != "\n"]
+    for part, mine in ((train, False), (val, True)):
+        expected = [c for c, is_held in zip(plain, held, strict=True) if is_held == mine]
+        assert [c for c in part if c != "\n"] == expected
+    runs = [len(list(group)) for _, group in itertools.groupby(held)]
+    assert len(runs) <= 2 * (length // 200) + 2  # blocks of 200 characters at least
+    assert val
+    assert train
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.text(st.sampled_from("ab\n é"), min_size=300, max_size=5_000), fractions)
+def test_no_character_of_an_ordinary_text_is_lost_or_made_up(text: str, fraction: float) -> None:
+    train, val = hold_out_blocks(text, fraction)
+    assert sorted(train + val) == sorted(text)
+
+
+@settings(deadline=None, max_examples=40)
+@given(fractions, st.integers(0, 2**20))
+def test_the_share_of_a_long_text_is_near_the_fraction(fraction: float, extra: int) -> None:
+    text = "a line of forty characters, more or less\n" * ((1_000_000 + extra) // 41)
+    _, val = hold_out_blocks(text, fraction)
+    assert len(val) / len(text) == pytest.approx(fraction, rel=0.2)
+
+
+def test_blocks_come_from_all_over_a_text_and_not_from_its_end() -> None:
+    text = numbered(20_000, set())
+    held = owners(text, *hold_out_blocks(text, 0.1))
+    places = [i / len(held) for i, is_held in enumerate(held) if is_held]
+    assert places[0] < 0.25
+    assert places[-1] > 0.75
+    assert len([1 for a, b in itertools.pairwise(held) if b and not a]) >= 3
+
+
+def test_no_held_out_character_is_in_a_training_window() -> None:
+    text = numbered(20_000, set(range(0, 20_000, 37)))
+    train, val = hold_out_blocks(text, 0.1)
+    hidden = set(val) - {"\n"}
+    for start in range(0, len(train), 64):
+        assert not hidden & set(train[start : start + 129])
+
+
+def test_blocks_begin_after_a_newline_where_one_is_near() -> None:
+    lines = [f"line {i} of a text whose lines are short" for i in range(3_000)]
+    train, val = hold_out_blocks("\n".join(lines) + "\n", 0.1)
+    assert sorted((train + val).splitlines()) == sorted(lines)  # no line was cut in two
+
+
+def test_a_text_without_newlines_is_cut_as_well() -> None:
+    train, val = hold_out_blocks("x" * 100_000, 0.2)
+    assert len(val) == pytest.approx(20_000, rel=0.1)
+    assert len(train) + len(val) == 100_000
+
+
+def test_a_huge_text_has_blocks_of_a_bounded_size() -> None:
+    text = "x" * (LARGEST_BLOCK * 60)
+    _, val = hold_out_blocks(text, 0.1)
+    assert len(val) == 6 * LARGEST_BLOCK
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.02, 0.1, 0.49])
+@pytest.mark.parametrize("length", [500, 667, 2_000])
+def test_the_shortest_texts_have_both_parts(length: int, fraction: float) -> None:
+    train, val = hold_out_blocks(numbered(length, {300}), fraction)
+    assert len(val) >= 100
+    assert len(train) >= 200

@@ -1,0 +1,103 @@
+"""Choices about arithmetic and compiler: what the user says wins."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from tinytx.config import Settings
+from tinytx.train import speed
+
+MakeSettings = Callable[..., Settings]
+LONG = 10**12  # tokens
+
+
+@pytest.fixture
+def compiler(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    def installed(present: bool) -> None:
+        monkeypatch.setattr(speed, "compiler_available", lambda: present)
+
+    return installed
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_a_chosen_precision_is_kept_and_nothing_is_measured(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delattr(speed, "_product_seconds")
+    assert speed.choose_precision(make_settings(training__precision=name)) is getattr(torch, name)
+
+
+@pytest.mark.parametrize(
+    ("float32", "bfloat16", "chosen"),
+    [(1.0, 0.4, torch.bfloat16), (1.0, 0.95, torch.float32), (1.0, 3.0, torch.float32)],
+)
+def test_auto_takes_bfloat16_only_where_it_is_clearly_faster(
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    float32: float,
+    bfloat16: float,
+    chosen: torch.dtype,
+) -> None:
+    seconds = {torch.float32: float32, torch.bfloat16: bfloat16}
+    monkeypatch.setattr(speed, "_product_seconds", lambda *shape: seconds[shape[-1]])
+    assert speed.choose_precision(make_settings(training__precision="auto")) is chosen
+
+
+def test_a_product_takes_some_time_in_both_arithmetics() -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        assert 0 < speed._product_seconds(8, 8, 8, dtype) < float("inf")
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_the_users_word_on_compiling_is_kept(
+    make_settings: MakeSettings, compiler: Callable[[bool], None], present: bool
+) -> None:
+    compiler(present)
+    for tokens in (1, LONG):
+        assert speed.should_compile(make_settings(training__compile="on"), tokens)
+        assert not speed.should_compile(make_settings(training__compile="off"), tokens)
+
+
+def test_auto_compiles_long_runs_where_there_is_a_compiler(
+    make_settings: MakeSettings, compiler: Callable[[bool], None]
+) -> None:
+    settings = make_settings(training__compile="auto")
+    compiler(True)
+    assert speed.should_compile(settings, LONG)
+    assert not speed.should_compile(settings, 1_000)
+    compiler(False)
+    assert not speed.should_compile(settings, LONG)
+
+
+def test_without_a_compiler_on_the_path_none_is_available(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert not speed.compiler_available()
+    monkeypatch.setenv("CXX", "/bin/sh")  # any program will do
+    assert speed.compiler_available()
+
+
+def test_the_cores_are_those_that_this_process_may_use() -> None:
+    assert speed.usable_cores() == len(os.sched_getaffinity(0))
+
+
+def test_keeping_freed_memory_is_harmless_where_the_c_library_cannot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Without:
+        def __init__(self, name: object) -> None:
+            pass
+
+    speed.keep_freed_memory()
+    monkeypatch.setattr(speed.ctypes, "CDLL", Without)
+    speed.keep_freed_memory()
+
+
+def test_the_machine_is_described_in_plain_values() -> None:
+    facts = speed.machine_facts(2)
+    assert facts["threads"] == 2
+    assert all(isinstance(value, (str, int)) and value != "" for value in facts.values())
