@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tinytx import config
@@ -23,6 +23,9 @@ from tinytx.config import (
 )
 from tinytx.errors import UsageError
 
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Busy machines are slow; that is no failure."""
+
 
 def written(folder: Path, text: str | bytes) -> Path:
     path = folder / "my.toml"
@@ -30,7 +33,9 @@ def written(folder: Path, text: str | bytes) -> Path:
     return path
 
 
-def refused(*, file: Path | None = None, flags: dict[str, object] | None = None, **sets: str) -> str:
+def refused(
+    *, file: Path | None = None, flags: dict[str, object] | None = None, **sets: str
+) -> str:
     """The message that refuses a file, flags, or ``--set`` (``section__key="value"``)."""
     assignments = [f"{key.replace('__', '.')}={value}" for key, value in sets.items()]
     with pytest.raises(UsageError) as caught:
@@ -206,6 +211,7 @@ def test_recorded_settings_come_back_and_are_checked_like_a_file() -> None:
         settings_from([1], "a checkpoint")
 
 
+@CALM
 @given(st.floats(allow_nan=True, allow_infinity=True))
 def test_a_learning_rate_is_kept_exactly_or_refused(rate: float) -> None:
     if math.isfinite(rate) and rate > 0:

@@ -75,7 +75,7 @@ def violations(path: str, source: str) -> list[str]:
     for name in imports(tree):
         first, *rest = name.split(".")
         if first == "tinytx":
-            other = rest[0]
+            other = rest[0] if rest else part  # "import tinytx" asks for the version or the path
             if other not in {part, "__version__"} | ALLOWED[part]:
                 wrong.append(f"{path}: {name} is against the direction")
         elif first not in sys.stdlib_module_names and first not in FOREIGN[part]:
@@ -84,7 +84,7 @@ def violations(path: str, source: str) -> list[str]:
         for name in imports(tree, top_level=True):
             first, *rest = name.split(".")
             drawing = first == "tinytx" and f"{'/'.join(rest[:2])}.py" in IMPORTED_LAZILY
-            if first in HEAVY or drawing or (first == "tinytx" and rest[0] in HEAVY_PARTS):
+            if first in HEAVY or drawing or (first == "tinytx" and HEAVY_PARTS & {*rest[:1]}):
                 wrong.append(f"{path}: {name} belongs inside a function")
     return wrong
 

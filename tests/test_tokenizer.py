@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 import sentencepiece
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tinytx import tokenizer as module
@@ -15,7 +15,13 @@ from tinytx.errors import TokenizerError
 from tinytx.tokenizer import Tokenizer
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\u2581"))
-LINES = st.lists(st.text("abé \r\n你😀", max_size=12), max_size=20)
+WORDS = st.sampled_from(
+    ["river", "garden", "señor", "little", "morning", " ", "\r", "你😀", "\n\n"]
+)
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Busy machines are slow; that is no failure."""
+LINES = st.lists(st.lists(WORDS, max_size=4).map(" ".join), max_size=20)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +41,7 @@ def reference(model: bytes) -> sentencepiece.SentencePieceProcessor:
     return processor
 
 
+@CALM
 @given(ANY_TEXT)
 @example("")
 @example("  two  spaces, a tab\t, \r\n and \u00a0 \u3000 \ufeff \ufffd \x00 \x7f ﬁ ① ")
@@ -44,6 +51,7 @@ def test_any_text_survives_the_round_trip(tokenizer: Tokenizer, text: str) -> No
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
+@CALM
 @given(ANY_TEXT)
 def test_the_bytes_of_the_pieces_are_the_bytes_of_the_text(tokenizer: Tokenizer, text: str) -> None:
     table = tokenizer.piece_bytes
@@ -54,7 +62,8 @@ def test_the_one_exception_comes_back_as_a_space(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(tokenizer.encode("a\u2581b")) == "a b"
 
 
-@given(LINES, st.integers(16, 64))
+@CALM
+@given(LINES, st.integers(32, 80))
 def test_a_long_text_cut_at_newlines_has_the_tokens_of_the_whole(
     tokenizer: Tokenizer,
     reference: sentencepiece.SentencePieceProcessor,
@@ -67,6 +76,7 @@ def test_a_long_text_cut_at_newlines_has_the_tokens_of_the_whole(
     assert chunked == reference.EncodeAsIds(text)
 
 
+@CALM
 @given(ANY_TEXT, st.integers(1, 9))
 def test_a_text_cut_anywhere_still_survives_the_round_trip(
     tokenizer: Tokenizer, text: str, chunk: int
@@ -75,6 +85,7 @@ def test_a_text_cut_anywhere_still_survives_the_round_trip(
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
+@CALM
 @given(ANY_TEXT)
 def test_decoding_agrees_with_sentencepiece_itself(
     tokenizer: Tokenizer, reference: sentencepiece.SentencePieceProcessor, text: str
@@ -159,13 +170,13 @@ def test_a_foreign_model_that_would_change_text_is_refused(
         Tokenizer(foreign(**changes), "my.model")
 
 
-@settings(max_examples=200)
+@settings(CALM, max_examples=200)
 @given(st.binary(max_size=60))
 @example(b"")
 @example(b"PK\x03\x04 a zip")
 @example(b"\x80\x04\x95 a pickle")
 def test_garbage_is_refused(garbage: bytes) -> None:
-    with pytest.raises(TokenizerError, match="is not a SentencePiece model|not made by tinytx"):
+    with pytest.raises(TokenizerError, match=r"is not a SentencePiece model|not made by tinytx"):
         Tokenizer(garbage)
 
 

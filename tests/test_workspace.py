@@ -30,7 +30,9 @@ DIE = "import os, signal\ndef die(*_, **__): os.kill(os.getpid(), signal.SIGKILL
 
 def child(folder: Path, script: str) -> "subprocess.Popen[bytes]":
     """A process that runs ``script`` with ``folder`` as its working directory."""
-    head = "from pathlib import Path\nfrom tinytx.workspace import *\nfrom tinytx import workspace\n"
+    head = (
+        "from pathlib import Path\nfrom tinytx.workspace import *\nfrom tinytx import workspace\n"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", head + DIE + textwrap.dedent(script)],
         cwd=folder,

@@ -59,9 +59,9 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, fr
     """Size of the residual stream."""
     heads: Positive = 4
     """Attention heads; ``width / heads`` must be a multiple of 16."""
-    hidden: Positive = 344
+    hidden: Positive = 256
     """Size of the SwiGLU hidden layer."""
-    max_seq_length: Annotated[int, Meta(ge=8, le=4_096)] = 128
+    max_seq_length: Annotated[int, Meta(ge=8, le=4_096)] = 256
     """The longest context, in tokens: the training window, and the limit at inference."""
     rope_base: Annotated[float, Meta(gt=1.0)] = 10_000.0
     """The base of the rotary position frequencies."""
@@ -83,7 +83,7 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
 
     epochs: Positive = 20
     """Passes over the training text."""
-    batch_size: Positive = 16
+    batch_size: Positive = 8
     """Windows of ``max_seq_length`` tokens in one step."""
     learning_rate: Annotated[float, Meta(gt=0.0)] = 4e-3
     """The peak learning rate of AdamW."""
@@ -91,7 +91,7 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     """Where the cosine ends, as a share of the peak."""
     warmup_steps: Annotated[int, Meta(ge=0)] = 100
     """Steps of linear warm-up (at most a tenth of the run is used)."""
-    weight_decay: Annotated[float, Meta(ge=0.0)] = 0.1
+    weight_decay: Annotated[float, Meta(ge=0.0)] = 0.3
     """Decoupled weight decay of the matrices; the norms have none."""
     beta1: Fraction = 0.9
     """AdamW's decay of the first moment."""

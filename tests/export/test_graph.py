@@ -1,6 +1,5 @@
 """The graph against PyTorch, at random weights of many shapes."""
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 

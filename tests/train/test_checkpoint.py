@@ -175,7 +175,9 @@ def test_weights_that_do_not_fit_the_settings_are_refused(saved: Path, damage: s
 
 
 @pytest.mark.parametrize(
-    "recorded", [None, 3, {"model": {"layers": 0}}, {"modle": {}}, {"model": {"width": 33}}], ids=str
+    "recorded",
+    [None, 3, {"model": {"layers": 0}}, {"modle": {}}, {"model": {"width": 33}}],
+    ids=str,
 )
 def test_settings_that_are_missing_or_wrong_are_refused(saved: Path, recorded: object) -> None:
     content = checkpoint.load(saved)

@@ -116,7 +116,7 @@ def test_carriage_returns_in_a_text_are_tokens_like_any_other(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     text, target = tmp_path / "text", tmp_path / "tokens.bin"
-    text.write_bytes("uno\r\ndos\rtres\n".encode())
+    text.write_bytes(b"uno\r\ndos\rtres\n")
     write_tokens(text, tokenizer, target)
     assert tokenizer.decode(open_tokens(target)[1:].tolist()) == "uno\r\ndos\rtres\n"
 

@@ -85,9 +85,7 @@ def test_a_token_changes_no_logit_before_it_and_changes_its_own(model: Transform
             changed = tokens.clone()
             changed[0, position] = (changed[0, position] + 1) % VOCAB
             after = model(changed)
-            torch.testing.assert_close(
-                after[:, :position], before[:, :position], rtol=0, atol=1e-5
-            )
+            torch.testing.assert_close(after[:, :position], before[:, :position], rtol=0, atol=1e-5)
             differences = (after - before)[0, position:].abs().amax(dim=1)
             assert (differences > 1e-3).all(), f"token {position} is not seen by all after it"
 

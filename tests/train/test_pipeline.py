@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import torch
 
 from tinytx.config import Settings, load_settings
 from tinytx.errors import CorpusError, TokenizerError, TrainingError
@@ -30,7 +31,9 @@ def any_disk_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prerequisites.check_disk, "__defaults__", (1,))
 
 
-def run(settings: Settings, space: Workspace, reporter: Reporter, **options: bool) -> TrainingResult:
+def run(
+    settings: Settings, space: Workspace, reporter: Reporter, **options: bool
+) -> TrainingResult:
     return Pipeline(settings, space, Options(**options), reporter).run()
 
 
@@ -65,7 +68,9 @@ def test_a_second_run_skips_corpus_tokenizer_and_training_and_writes_nothing(
     finished: Workspace, finished_settings: Settings, recorder: Any
 ) -> None:
     before = files_of(finished)
+    torch.set_num_threads(3)
     result = run(finished_settings, finished, recorder)
+    assert torch.get_num_threads() == 1  # validation keeps to the settings all the same
     assert recorder.phases == PHASES
     assert result.skipped == ["corpus", "tokenizer", "training"]
     assert recorder.steps == []

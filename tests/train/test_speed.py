@@ -85,6 +85,13 @@ def test_the_cores_are_those_that_this_process_may_use() -> None:
     assert speed.usable_cores() == len(os.sched_getaffinity(0))
 
 
+def test_threads_are_those_that_were_asked_for_or_all_cores(make_settings: MakeSettings) -> None:
+    assert speed.set_up_torch(make_settings(training__threads=3)) == 3
+    assert torch.get_num_threads() == 3
+    assert speed.set_up_torch(make_settings(training__threads=0)) == speed.usable_cores()
+    assert torch.get_num_threads() == speed.usable_cores()
+
+
 def test_keeping_freed_memory_is_harmless_where_the_c_library_cannot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from tinytx.errors import UsageError
 
+SMALLEST_TEMPERATURE = 1e-300  # a subnormal one is 0 where the processor flushes those
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -59,8 +61,8 @@ def distribution(
     """
     wide = logits.astype(np.float64)
     with np.errstate(over="ignore"):  # a tiny temperature: what is not the best goes to -inf
-        scaled = (wide - wide.max()) / sampling.temperature
-    order = np.argsort(-scaled, kind="stable")
+        scaled = (wide - wide.max()) / max(sampling.temperature, SMALLEST_TEMPERATURE)
+    order = np.argsort(-wide, kind="stable")
     if 0 < sampling.top_k < len(order):
         order = order[: sampling.top_k]
     weights = np.exp(scaled[order])

@@ -6,6 +6,7 @@ A checkpoint is a dictionary of tensors and plain values. It is read with
 
 import io
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def save(path: Path, content: dict[str, Any]) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint. Raises :class:`CheckpointError` with one sentence."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # a foreign pickle has its own sentence
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing", "run `tinytx train` first") from error
     except Exception as error:  # truncated zips, foreign pickles and the like: many types

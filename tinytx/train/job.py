@@ -102,10 +102,7 @@ def make_job(
     """Open the tokens, set up this machine, and choose (or restore) arithmetic and compiler."""
     train, val = open_tokens(space.train_tokens), open_tokens(space.val_tokens)
     _check_lengths(train, val, settings.model.max_seq_length)
-    threads = settings.training.threads or speed.usable_cores()
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
-    speed.keep_freed_memory()
+    threads = speed.set_up_torch(settings)
     if state is None:
         metrics = _new_metrics(settings, space, hashes, threads)
         precision = speed.choose_precision(settings)

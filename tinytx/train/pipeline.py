@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tinytx.config import Settings, as_dict
 from tinytx.errors import CorpusError, TokenizerError, TrainingError, os_errors_as
 from tinytx.tokenizer import Tokenizer
@@ -24,6 +26,7 @@ from tinytx.train.data import write_tokens
 from tinytx.train.job import Options, input_hashes, make_job, state_to_resume
 from tinytx.train.metrics import Judge, Metrics, now, read_metrics
 from tinytx.train.progress import Reporter
+from tinytx.train.speed import set_up_torch
 from tinytx.train.tokenizing import train_tokenizer
 from tinytx.train.trainer import Trainer
 from tinytx.train.validate import Validation, validate
@@ -68,9 +71,12 @@ class Pipeline:
             ("validation", self.validation),
         ]
         results = []
-        for number, (name, phase) in enumerate(phases, 1):
-            self.reporter.phase(number, name)
-            results.append(phase())
+        try:
+            for number, (name, phase) in enumerate(phases, 1):
+                self.reporter.phase(number, name)
+                results.append(phase())
+        finally:
+            torch.set_flush_denormal(False)  # of this thread, and not for whoever comes next
         metrics, validation = results[3], results[4]
         return TrainingResult(self.workspace, metrics, validation, self.skipped)
 
@@ -190,6 +196,7 @@ class Pipeline:
         return metrics
 
     def validation(self) -> Validation:
+        set_up_torch(self.settings)  # where training was skipped, nothing has done so
         result = validate(self.workspace, self.settings.training.batch_size)
         score = result.score
         self.reporter.note(

@@ -34,6 +34,15 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 1 << 30)
 
 
+def set_up_torch(settings: Settings) -> int:
+    """Threads, denormals and allocator for this process; returns the number of threads."""
+    threads = settings.training.threads or usable_cores()
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    keep_freed_memory()
+    return threads
+
+
 def usable_cores() -> int:
     """Cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):

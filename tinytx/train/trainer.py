@@ -117,9 +117,8 @@ class Trainer:
             if now - saved > CHECKPOINT_SECONDS:
                 self._save_state()
                 saved = now
-        self._finish_epoch(
-            order.steps, self.hyper.batch_size * self.length * order.steps / self._seconds_in_epoch()
-        )
+        tokens = self.hyper.batch_size * self.length * order.steps
+        self._finish_epoch(order.steps, tokens / self._seconds_in_epoch())
 
     def _train_step(self, inputs: Tensor, targets: Tensor, stop: StopRequest) -> float:
         """Forward, backward, clip, update; returns the loss in nats per token."""

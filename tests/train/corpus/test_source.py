@@ -71,7 +71,8 @@ def test_text_that_is_not_utf8_is_refused_with_the_byte_and_its_offset(
     head = bom + "señora ".encode() * 300
     data = head + bad
     offset = data.index(bytes([int(named, 16)]), len(head))
-    with pytest.raises(CorpusError, match=f"not UTF-8: byte {named} at offset {offset:,}") as caught:
+    words = f"not UTF-8: byte {named} at offset {offset:,}"
+    with pytest.raises(CorpusError, match=words) as caught:
         from_file(write(tmp_path / "text", data))
     assert "iconv" in caught.value.remedy
 
@@ -258,7 +259,7 @@ def test_a_truncated_download_is_refused_with_both_sizes(fetch: Fetch) -> None:
 
 def test_a_server_that_stalls_is_given_up(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "TIMEOUT_SECONDS", 0.2)
-    with pytest.raises(CorpusError, match="cannot download .*timed out"):
+    with pytest.raises(CorpusError, match=r"cannot download .*timed out"):
         fetch("stalled")
 
 
