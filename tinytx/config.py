@@ -91,7 +91,7 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     """Where the cosine ends, as a share of the peak."""
     warmup_steps: Annotated[int, Meta(ge=0)] = 100
     """Steps of linear warm-up (at most a tenth of the run is used)."""
-    weight_decay: Annotated[float, Meta(ge=0.0)] = 0.3
+    weight_decay: Annotated[float, Meta(ge=0.0)] = 0.1
     """Decoupled weight decay of the matrices; the norms have none."""
     beta1: Fraction = 0.9
     """AdamW's decay of the first moment."""

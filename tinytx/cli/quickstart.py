@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tinytx.measure.report import Report
     from tinytx.workspace import Workspace
 
-EPOCHS = 6
+EPOCHS = 5
 SAMPLE_PROMPT = ""
 
 

@@ -101,7 +101,8 @@ class GraphBuilder:
 def build_graph(weights: Weights, facts: ModelFacts) -> onnx.ModelProto:
     """The graph of a model: ``weights`` are named as in :mod:`tinytx.train.model`."""
     builder = GraphBuilder(facts)
-    embedding = builder.constant("embedding.weight", weights["embedding.weight"])  # [V, D]
+    weights, embedding_table = _fold_embedding_scale(weights, facts.width)
+    embedding = builder.constant("embedding.weight", embedding_table)  # [V, D]
     cos, sin = _rotary_tables(facts)
     builder.constant("cos", cos)
     builder.constant("sin", sin)
@@ -124,6 +125,17 @@ def build_graph(weights: Weights, facts: ModelFacts) -> onnx.ModelProto:
     x = builder.node("Gather", [x, last], ["last_hidden"], axis=1)  # [B, D]
     builder.node("Gemm", [x, embedding], ["logits"], transB=1)  # [B, V]
     return _assemble(builder, facts)
+
+
+def _fold_embedding_scale(weights: Weights, width: int) -> tuple[Weights, NDArray[np.float32]]:
+    """The model multiplies the embedding by sqrt(width) where it enters, not where it is the head.
+
+    Here the table itself is multiplied and the last norm's weight divided: the same function
+    without a node for it.
+    """
+    scale = np.float32(width**0.5)
+    table: NDArray[np.float32] = weights["embedding.weight"] * scale
+    return {**weights, "norm.weight": weights["norm.weight"] / scale}, table
 
 
 def _rotary_tables(facts: ModelFacts) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -6,13 +6,17 @@ choice of vocabulary can flatter.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
 from tinytx.train.data import Tokens, evaluation_batches
 from tinytx.train.model import Transformer
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+"""Inputs and targets [B, T] to the mean cross-entropy in nats per token."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +42,21 @@ def evaluate(
     text_bytes: int,
     batch: int,
     precision: torch.dtype = torch.float32,
+    loss: LossFunction | None = None,
 ) -> Score:
-    """Score ``tokens`` (a start token, then the text of ``text_bytes`` bytes)."""
+    """Score ``tokens`` (a start token, then the text of ``text_bytes`` bytes).
+
+    ``loss`` is the model's loss, compiled for batches of the full shape; smaller ones go without.
+    """
     was_training = model.training
     model.eval()
     total = 0.0
     mixed = torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision is torch.bfloat16)
-    with torch.inference_mode(), mixed:
-        for inputs, targets in evaluation_batches(tokens, model.model.max_seq_length, batch):
-            logits = model(inputs).flatten(0, 1).float()
-            total += float(F.cross_entropy(logits, targets.flatten(), reduction="sum"))
+    full = (batch, model.model.max_seq_length)
+    with torch.no_grad(), mixed:
+        for inputs, targets in evaluation_batches(tokens, full[1], batch):
+            mean = loss if loss is not None and inputs.shape == full else model.loss
+            total += float(mean(inputs, targets)) * targets.numel()
     model.train(was_training)
     return Score(total, len(tokens) - 1, text_bytes)
 

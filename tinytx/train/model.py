@@ -103,18 +103,20 @@ class Transformer(nn.Module):
         self.register_buffer("mask", mask, persistent=False)  # [T, T], 0 at and below the diagonal
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Normal weights of deviation 0.02; those that write to the residual stream are scaled
-        by 1/sqrt(2 layers), as in GPT-2 (Radford et al. 2019)."""
+        """Normal weights of deviation 1/sqrt(inputs); those that write to the residual stream are
+        scaled by 1/sqrt(2 layers) more, as in GPT-2 (Radford et al. 2019). With GPT-2's own 0.02
+        the attention of the first block never woke up at this width (docs/log.md)."""
         for name, parameter in self.named_parameters():
             if parameter.dim() < 2:
                 continue
             writes = name.endswith(("out.weight", "down.weight"))
             scale = (2 * self.model.layers) ** -0.5 if writes else 1.0
-            nn.init.normal_(parameter, std=0.02 * scale, generator=generator)
+            std = parameter.shape[1] ** -0.5 * scale
+            nn.init.normal_(parameter, std=std, generator=generator)
 
     def forward(self, tokens: Tensor) -> Tensor:
         length = tokens.shape[1]
-        x = self.embedding(tokens)  # [B, T, D]
+        x = self.embedding(tokens) * self.model.width**0.5  # [B, T, D], of size 1 as blocks expect
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         x = x.to(dtype)
         cos, sin = self.cos[:length].to(dtype), self.sin[:length].to(dtype)

@@ -7,7 +7,6 @@ depends on is in the checkpoint; the data order is a function of the seed and th
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from tinytx.config import Settings
 from tinytx.errors import CheckpointError, Interrupted, TrainingError
 from tinytx.train import checkpoint
 from tinytx.train.data import EpochOrder, Tokens
-from tinytx.train.evaluate import evaluate
+from tinytx.train.evaluate import LossFunction, evaluate
 from tinytx.train.metrics import EpochRecord, Metrics
 from tinytx.train.model import Transformer
 from tinytx.train.progress import Reporter, StepReport
@@ -27,7 +26,6 @@ from tinytx.train.signals import StopRequest
 from tinytx.workspace import Workspace
 
 CHECKPOINT_SECONDS = 60.0
-LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass
@@ -77,6 +75,10 @@ class Trainer:
         batch = self._order(self.epoch).batch(0)
         try:
             self._loss(*batch).backward()  # type: ignore[no-untyped-call]
+            if self.job.compiled:  # validation's kernels as well
+                self.model.eval()
+                with torch.no_grad():
+                    self._loss(*batch)
         except Exception as error:  # a broken compiler shows itself in many ways
             if not self.job.compiled:
                 raise
@@ -84,6 +86,7 @@ class Trainer:
             self.reporter.warn(f"torch.compile does not work here, going on without: {reason}")
             self.job.compiled, self.loss = False, self.model.loss
             self.job.metrics.machine["compiled"] = False
+        self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         torch.set_rng_state(random)
 
@@ -147,7 +150,12 @@ class Trainer:
     def _finish_epoch(self, steps: int, tokens_per_second: float) -> None:
         job = self.job
         score = evaluate(
-            self.model, job.val_tokens, job.val_bytes, self.hyper.batch_size, job.precision
+            self.model,
+            job.val_tokens,
+            job.val_bytes,
+            self.hyper.batch_size,
+            job.precision,
+            self.loss if job.compiled else None,
         )
         if not math.isfinite(score.nats_per_token):
             raise TrainingError(

@@ -1,0 +1,66 @@
+"""The whole chain with a tiny model: same code, smaller numbers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import tinytx.config
+from tinytx.cli.main import run
+from tinytx.config import Settings
+
+SMALL = {
+    "corpus": {"train_bytes": 150_000, "val_bytes": 15_000},
+    "tokenizer": {"vocab_size": 600},
+    "model": {"layers": 1, "width": 32, "heads": 2, "hidden": 48, "max_seq_length": 64},
+    "training": {"epochs": 2, "precision": "float32", "compile": "off", "threads": 1},
+}
+EXIT_CODES = {"PASS": 0, "FAIL": 7, "INVALID": 8}
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(**_: object) -> Settings:
+        return tinytx.config.settings_from(SMALL, "the test")
+
+    monkeypatch.setattr(tinytx.config, "load_settings", load)
+
+
+@pytest.mark.usefixtures("small")
+def test_quickstart_does_everything_once_and_the_second_run_skips_all_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    output = tmp_path / "quick"
+    code = run(["quickstart", "--output-dir", str(output)])
+    first = capsys.readouterr().err
+    report = json.loads((output / "report.json").read_text())
+    assert code == EXIT_CODES[report["verdict"]]
+    assert {row["name"] for row in report["budgets"]} == {
+        "rss", "peak_memory", "next_token_p95", "model_size", "training_20_epochs",
+    }  # fmt: skip
+    for word in ("budget", "limit", "measured", "upper bound", "verdict", "sample"):
+        assert word in first
+    assert "skipped" not in first
+
+    files = [output / "best_model.pt", output / "bundle" / "manifest.json", output / "report.json"]
+    written = [path.stat().st_mtime_ns for path in files]
+    assert run(["quickstart", "--output-dir", str(output)]) == code
+    second = capsys.readouterr().err
+    assert second.count("skipped") == 5  # corpus, tokenizer, training, export, bench
+    assert [path.stat().st_mtime_ns for path in files] == written
+
+
+@pytest.mark.usefixtures("small")
+def test_a_damaged_bundle_is_made_and_measured_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    output = tmp_path / "quick"
+    run(["quickstart", "--output-dir", str(output), "--quiet"])
+    graph = output / "bundle" / "model.onnx"
+    whole = graph.read_bytes()
+    graph.write_bytes(whole[:-1])
+    capsys.readouterr()
+    code = run(["quickstart", "--output-dir", str(output), "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert code == EXIT_CODES[document["report"]["verdict"]]
+    assert graph.read_bytes() == whole
