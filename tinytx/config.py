@@ -61,7 +61,7 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, fr
     """Attention heads; ``width / heads`` must be a multiple of 16."""
     hidden: Positive = 256
     """Size of the SwiGLU hidden layer."""
-    max_seq_length: Annotated[int, Meta(ge=8, le=4_096)] = 256
+    max_seq_length: Annotated[int, Meta(ge=8, le=4_096)] = 128
     """The longest context, in tokens: the training window, and the limit at inference."""
     rope_base: Annotated[float, Meta(gt=1.0)] = 10_000.0
     """The base of the rotary position frequencies."""
@@ -83,7 +83,7 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
 
     epochs: Positive = 20
     """Passes over the training text."""
-    batch_size: Positive = 8
+    batch_size: Positive = 16
     """Windows of ``max_seq_length`` tokens in one step."""
     learning_rate: Annotated[float, Meta(gt=0.0)] = 4e-3
     """The peak learning rate of AdamW."""

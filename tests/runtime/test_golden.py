@@ -33,7 +33,6 @@ def test_a_bundle_reproduces_its_golden_outputs(tiny_bundle: Path, threads: int)
     prompts = [case.prompt for case in cases]
     assert "" in prompts
     assert any(not prompt.isascii() for prompt in prompts)
-    limit = checked.manifest.model.max_seq_length
     tokenizer = Engine.load(tiny_bundle).tokenizer
     assert max(len(tokenizer.encode(prompt)) for prompt in prompts) >= 10
 

@@ -35,10 +35,10 @@ SETTING_FLAGS = {
     help="Where everything is written.",
 )
 @click.option("--epochs", type=int, help="Passes over the text (20).")
-@click.option("--batch-size", type=int, help="Windows in one step (8).")
+@click.option("--batch-size", type=int, help="Windows in one step (16).")
 @click.option("--learning-rate", type=float, help="Peak learning rate of AdamW.")
 @click.option("--vocab-size", type=int, help="Pieces of the tokenizer (2048).")
-@click.option("--max-seq-length", type=int, help="Context, in tokens (256).")
+@click.option("--max-seq-length", type=int, help="Context, in tokens (128).")
 @click.option("--seed", type=int, help="Seed of weights and data order (1).")
 @click.option("--skip-corpus", is_flag=True, help="Use the corpus that is in the output directory.")
 @click.option("--skip-tokenizer", is_flag=True, help="Use the tokenizer that is there.")
