@@ -76,7 +76,7 @@ def evaluation_batches(tokens: Tokens, length: int, batch: int) -> Iterator[tupl
     for first in range(0, full, batch):
         starts = length * np.arange(first, min(first + batch, full))
         window = torch.from_numpy(tokens[starts[:, None] + np.arange(length + 1)].astype(np.int64))
-        yield window[:, :-1], window[:, 1:]
+        yield window[:, :-1].contiguous(), window[:, 1:].contiguous()  # as compiled for training
     if predicted % length:
         rest = torch.from_numpy(tokens[full * length :].astype(np.int64))[None]
         yield rest[:, :-1], rest[:, 1:]
