@@ -53,7 +53,17 @@ def test_bounds_are_those_of_the_statistics_corrected_for_the_looks_and_cells() 
 def test_too_few_samples_in_one_process_leave_no_upper_bound() -> None:
     figure = latency_figure([timed([10] * 128, [10] * 128, [10] * 20)], POLICY)
     assert figure.upper is None
-    assert "20 steps were too few" in figure.unproven
+    assert "at 16: 20 steps, worth 20 independent ones, were too few" in figure.unproven
+
+
+def test_the_process_whose_slow_steps_cluster_most_is_the_one_that_proves_nothing() -> None:
+    clustered = ([10] * 115 + [90] * 13) * 2
+    scattered = [(i * 7919) % 1000 for i in range(256)]
+    figure = latency_figure([timed(scattered, clustered, scattered)], POLICY)
+    tau = stats.cluster_time(clustered)
+    assert tau > 5
+    assert figure.upper is None
+    assert f"256 steps, worth {256 / tau:.0f} independent ones" in figure.unproven
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def _bench(space: "Workspace", people: "Console") -> "Report":
     from tinytx.errors import MeasurementInvalid, os_errors_as
     from tinytx.measure import report as reports
     from tinytx.measure.bench import BenchSettings
-    from tinytx.measure.budgets import load_budgets, policy_file
+    from tinytx.measure.budgets import Verdict, load_budgets, policy_file
     from tinytx.measure.machine import observe
     from tinytx.workspace import atomic_write, sha256_file
 
@@ -115,8 +115,9 @@ def _bench(space: "Workspace", people: "Console") -> "Report":
     report = bench_with_progress(space.bundle, load_budgets(), BenchSettings(), people)
     with os_errors_as(MeasurementInvalid, "write the report"):
         reports.write(path, report)
-        atomic_write(cache, reports.pack(report))
-        stamp.write(here, inputs, [path, cache])
+        if report.verdict is not Verdict.INVALID:  # what was not proven is measured again
+            atomic_write(cache, reports.pack(report))
+            stamp.write(here, inputs, [path, cache])
     people.print(f"      measured in {report.seconds:.0f} s, {path}", markup=False)
     return report
 

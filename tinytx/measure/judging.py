@@ -7,7 +7,7 @@ from tinytx.measure import stats
 from tinytx.measure.budgets import Budget, Figure, Quantity, Row, judge
 from tinytx.measure.conditions import Breach, touching
 from tinytx.measure.machine import Machine
-from tinytx.measure.protocol import Phases
+from tinytx.measure.protocol import Answer, Phases
 from tinytx.measure.report import Scenario
 from tinytx.measure.scenarios import Scenarios
 from tinytx.measure.training import training_figure
@@ -109,7 +109,22 @@ def latency_figure(scenarios: list[Scenario], policy: Scenarios) -> Figure:
         upper=max(uppers) if len(uppers) == len(cells) else None,
         basis=basis,
         trouble=trouble,
-        unproven=f"{min(counts)} steps were too few to decide; a longer --time-limit adds more",
+        unproven=_undecided(cells, bounds),
+    )
+
+
+def _undecided(
+    cells: list[tuple[Scenario, Answer]], bounds: list[tuple[float | None, float | None]]
+) -> str:
+    """Why the bounds prove nothing: the process whose samples are worth the least."""
+    open_cells = [cell for cell, (_, upper) in zip(cells, bounds, strict=True) if upper is None]
+    if not open_cells:
+        return "the limit lies between the bounds; a longer --time-limit narrows them"
+    worth = [(len(a.samples_ns) / stats.cluster_time(a.samples_ns), s, a) for s, a in open_cells]
+    least, scenario, answer = min(worth, key=lambda one: one[0])
+    return (
+        f"{scenario.name}: {len(answer.samples_ns)} steps, worth {least:.0f} independent ones, "
+        "were too few to decide; a longer --time-limit adds more"
     )
 
 

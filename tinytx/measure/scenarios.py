@@ -47,8 +47,8 @@ class NextToken(_Section, frozen=True, kw_only=True):
     """Tokens in a row that one prompt is followed by; the last one ends at the context length."""
     first_look: Count = 256
     """Samples per process before the first verdict; each further look doubles them."""
-    most: Count = 16_384
-    """Samples per process after which an open verdict stays open."""
+    most: Count = 1_000_000
+    """Samples per process after which an open verdict stays open; usually the time limit is first."""
 
 
 class FirstToken(_Section, frozen=True, kw_only=True):
