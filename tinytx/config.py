@@ -37,7 +37,7 @@ class CorpusSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, f
     """The share of the corpus that is held out, in contiguous blocks."""
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
     """The seed of the built-in corpus."""
-    train_bytes: Positive = 2_700_000
+    train_bytes: Positive = 2_500_000
     """The size of the built-in training text, in bytes."""
     val_bytes: Positive = 300_000
     """The size of the built-in validation text, in bytes."""
@@ -55,13 +55,13 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, fr
 
     layers: Positive = 3
     """Transformer blocks."""
-    width: Annotated[int, Meta(ge=8, multiple_of=2)] = 128
+    width: Annotated[int, Meta(ge=8, multiple_of=2)] = 96
     """Size of the residual stream."""
-    heads: Positive = 4
+    heads: Positive = 3
     """Attention heads; ``width / heads`` must be a multiple of 16."""
-    hidden: Positive = 256
+    hidden: Positive = 192
     """Size of the SwiGLU hidden layer."""
-    max_seq_length: Annotated[int, Meta(ge=8, le=4_096)] = 128
+    max_seq_length: Annotated[int, Meta(ge=8, le=4_096)] = 256
     """The longest context, in tokens: the training window, and the limit at inference."""
     rope_base: Annotated[float, Meta(gt=1.0)] = 10_000.0
     """The base of the rotary position frequencies."""
@@ -85,9 +85,11 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     """Passes over the training text."""
     batch_size: Positive = 16
     """Windows of ``max_seq_length`` tokens in one step."""
-    learning_rate: Annotated[float, Meta(gt=0.0)] = 4e-3
-    """The peak learning rate of AdamW."""
-    min_learning_rate: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """What updates the blocks' matrices; the rest is AdamW's in any case."""
+    learning_rate: Annotated[float, Meta(gt=0.0)] = 1.2e-2
+    """The peak learning rate."""
+    min_learning_rate: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.01
     """Where the cosine ends, as a share of the peak."""
     warmup_steps: Annotated[int, Meta(ge=0)] = 100
     """Steps of linear warm-up (at most a tenth of the run is used)."""
@@ -99,8 +101,8 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     """AdamW's decay of the second moment."""
     gradient_clip: Annotated[float, Meta(gt=0.0)] = 1.0
     """The largest global norm of the gradient."""
-    dropout: Fraction = 0.0
-    """Share of the residual branches' activations that is dropped in training."""
+    dropout: Fraction = 0.1
+    """Share of each residual branch's channels that is dropped, per sequence, in training."""
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
     """The seed of the weights, the data order and dropout."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -96,6 +96,7 @@ def test_training_is_that_of_the_plain_adamw_of_pytorch(
     make_settings: MakeSettings, make_job_in: MakeJob, recorder: Reporter
 ) -> None:
     settings = make_settings(
+        training__optimizer="adamw",
         training__learning_rate=0.02,
         training__weight_decay=0.3,
         training__beta1=0.8,

@@ -1,8 +1,8 @@
 """The training loop: tokens in, ``best_model.pt`` and ``final_model.pt`` out.
 
-AdamW with decoupled weight decay on the matrices (Loshchilov & Hutter 2019, arXiv 1711.05101),
-linear warm-up, cosine schedule, gradient clipping by global norm. Everything that the next step
-depends on is in the checkpoint; the data order is a function of the seed and the epoch.
+Muon and AdamW with decoupled weight decay (``optimizer.py``), linear warm-up, cosine schedule,
+gradient clipping by global norm. Everything that the next step depends on is in the checkpoint;
+the data order is a function of the seed and the epoch.
 """
 
 import math
@@ -21,6 +21,7 @@ from tinytx.train.data import EpochOrder, Tokens
 from tinytx.train.evaluate import LossFunction, evaluate
 from tinytx.train.metrics import EpochRecord, Metrics
 from tinytx.train.model import Transformer
+from tinytx.train.optimizer import Optimizer
 from tinytx.train.progress import Reporter, StepReport
 from tinytx.train.signals import StopRequest
 from tinytx.workspace import Workspace
@@ -56,10 +57,12 @@ class Trainer:
             job.settings.model, job.settings.tokenizer.vocab_size, self.hyper.dropout
         )
         self.model.initialise(torch.Generator().manual_seed(self.hyper.seed))
-        self.optimizer = make_optimizer(self.model, job.settings)
+        self.optimizer = Optimizer(self.model, job.settings, job.precision)
         self.loss: LossFunction = self.model.loss
         if job.compiled:
-            self.loss = torch.compile(self.model.loss)
+            # PyTorch's own random numbers: drawn inside the kernels they would be drawn again for
+            # every value that one mask covers
+            self.loss = torch.compile(self.model.loss, options={"fallback_random": True})
         self.epoch = 0  # epochs finished
         self.step = 0  # steps finished in the epoch under way
         self.loss_sum = 0.0  # over those steps
@@ -87,7 +90,7 @@ class Trainer:
             self.job.compiled, self.loss = False, self.model.loss
             self.job.metrics.machine["compiled"] = False
         self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         torch.set_rng_state(random)
 
     def run(self) -> Metrics:
@@ -125,8 +128,6 @@ class Trainer:
 
     def _train_step(self, inputs: Tensor, targets: Tensor, stop: StopRequest) -> float:
         """Forward, backward, clip, update; returns the loss in nats per token."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
         loss = self._loss(inputs, targets)
         loss.backward()  # type: ignore[no-untyped-call]
         value = float(loss.detach())
@@ -137,8 +138,7 @@ class Trainer:
             )
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.hyper.gradient_clip)
         with stop.deferred():  # weights and moments change together or not at all
-            self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.step(self._learning_rate())
         return value
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ class Trainer:
                 "lower --learning-rate",
             )
         improved = score.nats_per_token < self.best
-        train_loss, learning_rate = self.loss_sum / steps, self.optimizer.param_groups[0]["lr"]
+        train_loss, learning_rate = self.loss_sum / steps, self.optimizer.learning_rate
         if improved:
             self.best = score.nats_per_token
             job.metrics.best_epoch = self.epoch + 1
@@ -257,20 +257,6 @@ class Trainer:
             raise CheckpointError(f"{path} holds no usable optimizer state") from error
         self.epoch, self.step, self.loss_sum = state["epoch"], state["step"], state["loss_sum"]
         self.epoch_seconds, self.best = state["epoch_seconds"], state["best"]
-
-
-def make_optimizer(model: Transformer, settings: Settings) -> torch.optim.AdamW:
-    """AdamW: weight decay on matrices, none on the norms' weights."""
-    hyper = settings.training
-    matrices = [p for p in model.parameters() if p.dim() >= 2]
-    vectors = [p for p in model.parameters() if p.dim() < 2]
-    groups = [
-        {"params": matrices, "weight_decay": hyper.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        groups, lr=hyper.learning_rate, betas=(hyper.beta1, hyper.beta2), fused=True
-    )
 
 
 def learning_rate(step: int, total: int, settings: Settings) -> float:

@@ -16,7 +16,7 @@ from functools import cache
 from tinytx.train.corpus.grammar import Choice, GrammarError, Node, SplitMix64, parse, sample
 
 DEFAULT_SEED = 1
-TRAIN_BYTES = 2_700_000
+TRAIN_BYTES = 2_500_000
 VAL_BYTES = 300_000
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 STORY = """
 story:
-  5 {opening} [2/5 {trait} ][1/3 {weather} ]{lost} [1/2 {search} ][1/3 {walk} ][2/3 {sign} ]{meet}
-    | {lost_ask} [2/5 {talk} ]{lost_turn} {found} [1/2 {thanks} ]{song} {closing}
-  5 {opening} [2/5 {trait} ][1/3 {weather} ]{cook} [1/2 {shopping} ][1/3 {see} ][2/3 {sign} ]{meet}
-    | {cook_ask} [2/5 {talk} ]{cook_turn} {cooked} {song} {closing}
-  5 {opening} [2/5 {trait} ][1/3 {weather} ]{walk} [1/3 {see} ][2/3 {sign} ]{stuck} {stuck_ask}
-    | {rescue} {rescued} [1/2 {gift} ][2/5 {talk} ]{song} {closing}
-  4 {opening} [2/5 {trait} ][1/3 {weather} ]{map_found} {map_says} [1/2 {walk} ][1/3 {see} ]{meet}
-    | {map_ask} [1/2 {dig} ]{map_prize} [2/3 {sign} ]{song} {closing}
-  4 {opening} [2/5 {trait} ]{fair} [1/3 {weather} ][1/2 {practice} ][2/3 {sign} ]{meet} {boast}
-    | {contest} {contest_turn} {award} {song} {closing}
-  5 {opening} [2/5 {trait} ]{invent} [1/2 {parts} ][2/3 {sign} ]{meet} {invent_ask}
-    | [2/5 {talk} ]{first_try} {fix} {second_try} {song} {closing}
-  4 {opening} [2/5 {trait} ][1/3 {weather} ]{noise} [1/2 {afraid} ]{creep} {noise_meet} {noise_why}
-    | [2/5 {talk} ]{noise_end} [2/3 {sign} ]{song} {closing}
+  5 {opening} [1/5 {trait} ][1/6 {weather} ]{lost} [1/4 {search} ][1/6 {walk} ][1/4 {sign} ]{meet}
+    | [1/3 {lost_ask} ][1/4 {talk} ]{lost_turn} {found} [1/3 {thanks} ][1/3 {song} ]{closing}
+  5 {opening} [1/5 {trait} ][1/6 {weather} ]{cook} [1/4 {shopping} ][1/6 {see} ][1/4 {sign} ]{meet}
+    | [1/3 {cook_ask} ][1/4 {talk} ]{cook_turn} {cooked} [1/3 {song} ]{closing}
+  5 {opening} [1/5 {trait} ][1/6 {weather} ][1/4 {walk} ][1/6 {see} ][1/4 {sign} ]{stuck}
+    | [1/3 {stuck_ask} ]{rescue} {rescued} [1/3 {gift} ][1/4 {talk} ][1/3 {song} ]{closing}
+  4 {opening} [1/5 {trait} ][1/6 {weather} ]{map_found} {map_says} [1/4 {walk} ][1/6 {see} ]{meet}
+    | [1/3 {map_ask} ][1/4 {dig} ]{map_prize} [1/4 {sign} ][1/3 {song} ]{closing}
+  4 {opening} [1/5 {trait} ]{fair} [1/6 {weather} ][1/4 {practice} ][1/4 {sign} ]{meet}
+    | [1/3 {boast} ]{contest} [1/4 {contest_turn} ]{award} [1/3 {song} ]{closing}
+  5 {opening} [1/5 {trait} ]{invent} [1/4 {parts} ][1/4 {sign} ]{meet}
+    | [1/3 {invent_ask} ][1/4 {talk} ][1/3 {first_try} ]{fix} {second_try} [1/3 {song} ]{closing}
+  4 {opening} [1/5 {trait} ][1/6 {weather} ]{noise} [1/4 {afraid} ][1/3 {creep} ]{noise_meet}
+    | {noise_why} [1/4 {talk} ]{noise_end} [1/4 {sign} ][1/3 {song} ]{closing}
 """

@@ -14,8 +14,7 @@ he:
 his:
   1 {hero.his}
 H:
-  3 {hero.He}
-  2 {hero.name}
+  1 {hero.He}
 Pal:
   1 The {pal.it}
 pal:

@@ -10,11 +10,9 @@ from tinytx.train.corpus.words_es import tables, word_classes
 
 COMMON = """
 Went:
-  3 {Cap_went}
-  2 {hero.name} {went}
+  1 {Cap_went}
 Saw:
-  3 {Cap_saw}
-  2 {hero.name} {saw}
+  1 {Cap_saw}
 o:
   1 {hero.o}
 po:
@@ -164,8 +162,7 @@ trait:
   2 Nunca salía sin {object} ni {bunch}.
   2 Lo que más quería era {skill} con su {kin_}, {Word}.
 Loved:
-  3 {Cap_loved}
-  2 {hero.name} {loved}
+  1 {Cap_loved}
 food_c:
   1 {bunch}
 weather:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from tinytx.train.corpus.grammar import Table
 from tinytx.train.corpus.templates import Weighted, read_words
 
-GIRLS = "Nora Ana Lily Ruby Ida Mia June Eva Zoe / Wren Tilda Olive Hazel Dot Faye Greta Kit Bea"
-BOYS = "Tom Sam Leo Max Hugo Finn Ben Otis Jack / Arlo Ravi Ned Omar Theo Gus Pablo Yan Will"
-PALS = """fox cat dog hen owl goat duck frog mouse bear crow goose pig toad / mole hare otter
-    pony wolf seal swan deer lamb calf rat yak elk rabbit donkey turtle badger hedgehog"""
-PRIZES = """key drum kite bell book hat map lamp flute clock ball boat cup spoon / coin mask broom
-    wheel fan ring teapot ribbon compass fiddle"""
+GIRLS = "Nora Lily / Ruby Mia / Zoe"
+BOYS = "Tom Leo / Max Sam / Otis"
+PALS = "fox cat dog owl duck / bear mouse frog hen goat / crow pony rabbit turtle"
+PRIZES = "key drum bell book kite / hat map lamp / flute clock"
 
 WORDS = {
     "mood": """happy brave kind shy quiet merry funny proud calm wise bold clever gentle sleepy

@@ -9,15 +9,12 @@ from __future__ import annotations
 from tinytx.train.corpus.grammar import Table
 from tinytx.train.corpus.templates import Weighted, read_words
 
-GIRLS = "Luz Ana Lara Rosa Eva Lola Sol Julia Nora / Alma Vera Carla Elsa Zoe Rita Flor Emma Paz"
-BOYS = """Leo Juan Hugo Max Luis Pablo Raúl Bruno Pedro / Óscar Diego Saúl Omar Gil Teo Marcos Noé
-    Blas"""
-PALS_M = """gato perro zorro oso pato lobo sapo burro / ratón topo cerdo conejo búho caballo mono
-    erizo"""
-PALS_F = """gallina rana vaca oveja cabra osa loba / tortuga oca nutria paloma ardilla mula foca
-    cigüeña llama"""
-PRIZES_M = "tambor libro reloj mapa sombrero / anillo globo farol violín bastón"
-PRIZES_F = "llave flauta campana caja corona / lámpara pelota cometa trompeta escoba"
+GIRLS = "Luz Ana / Rosa Julia / Alma"
+BOYS = "Hugo Pablo / Juan Bruno / Teo"
+PALS_M = "gato perro oso / pato búho / burro conejo"
+PALS_F = "rana oveja vaca / gallina cabra / ardilla paloma"
+PRIZES_M = "tambor libro / reloj / mapa"
+PRIZES_F = "llave flauta / campana / caja"
 
 WORDS = {
     "mood": """tímid list buen divertid curios seri tranquil simpátic risueñ orgullos / educad
