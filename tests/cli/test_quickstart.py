@@ -68,7 +68,9 @@ def test_only_what_was_proven_is_shown_again_without_measuring(
     real, reports = tinytx.cli.bench.bench_with_progress, []
 
     def bench(*arguments: Any) -> Report:
-        reports.append(replace(reports[0] if reports else real(*arguments), verdict=Verdict(verdict)))
+        reports.append(
+            replace(reports[0] if reports else real(*arguments), verdict=Verdict(verdict))
+        )
         return reports[-1]
 
     monkeypatch.setattr(tinytx.cli.bench, "bench_with_progress", bench)

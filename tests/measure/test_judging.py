@@ -57,7 +57,7 @@ def test_too_few_samples_in_one_process_leave_no_upper_bound() -> None:
 
 
 def test_the_process_whose_slow_steps_cluster_most_is_the_one_that_proves_nothing() -> None:
-    clustered = ([10] * 115 + [90] * 13) * 2
+    clustered = ([10] * 117 + [90] * 11) * 2
     scattered = [(i * 7919) % 1000 for i in range(256)]
     figure = latency_figure([timed(scattered, clustered, scattered)], POLICY)
     tau = stats.cluster_time(clustered)

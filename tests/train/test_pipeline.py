@@ -96,12 +96,12 @@ def test_another_learning_rate_reruns_training_alone(
     finished: Workspace, finished_settings: Settings, recorder: Any
 ) -> None:
     old = read_metrics(finished.metrics)
-    changed = with_changes(finished_settings, training__learning_rate=1e-3, training__epochs=1)
+    changed = with_changes(finished_settings, training__learning_rate=8e-3, training__epochs=1)
     result = run(changed, finished, recorder)
     assert result.skipped == ["corpus", "tokenizer"]
     assert [e.epoch for e in result.metrics.epochs] == [1]
     assert result.metrics.run_id != old.run_id
-    assert result.metrics.config["training"]["learning_rate"] == 1e-3
+    assert result.metrics.config["training"]["learning_rate"] == 8e-3
 
 
 @pytest.mark.parametrize("name", ["train_text", "val_text"])

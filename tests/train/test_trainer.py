@@ -97,6 +97,7 @@ def test_training_is_that_of_the_plain_adamw_of_pytorch(
 ) -> None:
     settings = make_settings(
         training__optimizer="adamw",
+        training__dropout=0.0,
         training__learning_rate=0.02,
         training__weight_decay=0.3,
         training__beta1=0.8,
@@ -211,7 +212,7 @@ def test_a_loss_that_is_not_finite_stops_training_with_a_remedy(
 def test_a_learning_rate_beyond_all_numbers_is_a_training_error_even_in_runs_of_one_step(
     make_settings: MakeSettings, make_job_in: MakeJob, recorder: Reporter
 ) -> None:
-    settings = make_settings(training__learning_rate=1e300, training__batch_size=1_000)
+    settings = make_settings(training__learning_rate=1e37, training__batch_size=1_000)
     with pytest.raises(TrainingError, match="loss became nan") as caught:
         train(make_job_in(settings), recorder)
     assert "--learning-rate" in caught.value.remedy
@@ -235,7 +236,7 @@ def test_a_compiler_that_does_not_work_is_a_note_and_training_goes_on(
     recorder: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken(function: object) -> Callable[..., object]:
+    def broken(function: object, **options: object) -> Callable[..., object]:
         def fail(*inputs: object) -> object:
             raise RuntimeError("no g++ here\nand a long story")
 

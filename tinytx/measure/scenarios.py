@@ -48,7 +48,7 @@ class NextToken(_Section, frozen=True, kw_only=True):
     first_look: Count = 256
     """Samples per process before the first verdict; each further look doubles them."""
     most: Count = 1_000_000
-    """Samples per process after which an open verdict stays open; usually the time limit is first."""
+    """Samples per process after which an open verdict stays open; usually time is up first."""
 
 
 class FirstToken(_Section, frozen=True, kw_only=True):

@@ -148,7 +148,7 @@ class Transformer(nn.Module):
         logits = self(tokens).float()
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
-    def block_matrices(self) -> Iterator[tuple[nn.Parameter, int]]:
+    def block_matrices(self) -> Iterator[tuple[Tensor, int]]:
         """The matrices of the blocks, each with the number of matrices that it stacks."""
         for block in self.blocks:
             assert isinstance(block, Block)

@@ -75,7 +75,8 @@ def orthogonal(matrices: Tensor, precision: torch.dtype = torch.float32) -> Tens
     A fixed number of steps of a quintic Newton-Schulz iteration, its products in ``precision``.
     """
     a, b, c = QUINTIC
-    x = (matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + SMALLEST_NORM)).to(precision)
+    size: Tensor = matrices.norm(dim=(-2, -1), keepdim=True)
+    x = (matrices / (size + SMALLEST_NORM)).to(precision)
     for _ in range(ITERATIONS):
         gram = x.mT @ x  # [N, columns, columns], the smaller side
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)

@@ -58,9 +58,9 @@ def split(seed: int, train_bytes: int, val_bytes: int) -> tuple[BuiltinCorpus, B
     """Draw a training and a validation text from two independent streams of one seed.
 
     A validation story that is also a training story is dropped and drawn again. A typical story
-    has 380 bits and the most probable one has more than 120, so a redraw practically never
+    has 280 bits and the most probable one has more than 80, so a redraw practically never
     happens, and the condition changes p(story) by a factor of 1 / (1 - P(training stories)),
-    which differs from 1 by less than (number of training stories) * 2**-120.
+    which differs from 1 by less than (number of training stories) * 2**-80.
     """
     streams = SplitMix64(seed)
     train_stream, val_stream = SplitMix64(streams.next()), SplitMix64(streams.next())

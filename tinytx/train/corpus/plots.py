@@ -8,7 +8,7 @@ story:
     | [1/3 {lost_ask} ][1/4 {talk} ]{lost_turn} {found} [1/3 {thanks} ][1/3 {song} ]{closing}
   5 {opening} [1/5 {trait} ][1/6 {weather} ]{cook} [1/4 {shopping} ][1/6 {see} ][1/4 {sign} ]{meet}
     | [1/3 {cook_ask} ][1/4 {talk} ]{cook_turn} {cooked} [1/3 {song} ]{closing}
-  5 {opening} [1/5 {trait} ][1/6 {weather} ][1/4 {walk} ][1/6 {see} ][1/4 {sign} ]{stuck}
+  5 {opening} [1/5 {trait} ][1/6 {weather} ]{walk} [1/6 {see} ][1/4 {sign} ]{stuck}
     | [1/3 {stuck_ask} ]{rescue} {rescued} [1/3 {gift} ][1/4 {talk} ][1/3 {song} ]{closing}
   4 {opening} [1/5 {trait} ][1/6 {weather} ]{map_found} {map_says} [1/4 {walk} ][1/6 {see} ]{meet}
     | [1/3 {map_ask} ][1/4 {dig} ]{map_prize} [1/4 {sign} ][1/3 {song} ]{closing}
