@@ -87,7 +87,7 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     """Windows of ``max_seq_length`` tokens in one step."""
     optimizer: Literal["muon", "adamw"] = "muon"
     """What updates the blocks' matrices; the rest is AdamW's in any case."""
-    learning_rate: Annotated[float, Meta(gt=0.0, le=1e37)] = 1.2e-2
+    learning_rate: Annotated[float, Meta(gt=0.0)] = 1.2e-2
     """The peak learning rate."""
     min_learning_rate: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.01
     """Where the cosine ends, as a share of the peak."""

@@ -212,7 +212,7 @@ def test_a_loss_that_is_not_finite_stops_training_with_a_remedy(
 def test_a_learning_rate_beyond_all_numbers_is_a_training_error_even_in_runs_of_one_step(
     make_settings: MakeSettings, make_job_in: MakeJob, recorder: Reporter
 ) -> None:
-    settings = make_settings(training__learning_rate=1e37, training__batch_size=1_000)
+    settings = make_settings(training__learning_rate=1e300, training__batch_size=1_000)
     with pytest.raises(TrainingError, match="loss became nan") as caught:
         train(make_job_in(settings), recorder)
     assert "--learning-rate" in caught.value.remedy

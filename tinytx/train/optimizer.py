@@ -64,9 +64,11 @@ class Muon(torch.optim.Optimizer):
         for (rows, _), pairs in by_shape.items():
             weights = [weight for weight, _ in pairs]
             stack = torch.stack([matrix for _, matrix in pairs])
-            updates = orthogonal(stack, self._precision).unbind()
-            torch._foreach_mul_(weights, 1.0 - group["lr"] * group["weight_decay"])
-            torch._foreach_add_(weights, updates, alpha=-group["lr"] * UPDATE_SIZE * rows**0.5)
+            # as tensors, a factor beyond float32 becomes infinite instead of an error
+            size = torch.tensor(-group["lr"] * UPDATE_SIZE * rows**0.5)
+            updates = orthogonal(stack, self._precision).mul_(size).unbind()
+            torch._foreach_mul_(weights, torch.tensor(1.0 - group["lr"] * group["weight_decay"]))
+            torch._foreach_add_(weights, updates)
 
 
 def orthogonal(matrices: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
