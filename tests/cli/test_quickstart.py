@@ -9,10 +9,12 @@ from msgspec.structs import replace
 
 import tinytx.cli.bench
 import tinytx.config
+import tinytx.measure.bench
 from tinytx.cli.main import run
 from tinytx.config import Settings
 from tinytx.measure.budgets import Verdict
 from tinytx.measure.report import Report
+from tinytx.measure.scenarios import EndToEnd, FirstToken, NextToken, Scenarios
 
 SMALL = {
     "corpus": {"train_bytes": 150_000, "val_bytes": 15_000},
@@ -28,7 +30,13 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(**_: object) -> Settings:
         return tinytx.config.settings_from(SMALL, "the test")
 
+    short = Scenarios(
+        next_token=NextToken(contexts=(16,)),
+        first_token=FirstToken(prompts=(16,), samples=4),
+        end_to_end=EndToEnd(tokens=8, samples=2),
+    )
     monkeypatch.setattr(tinytx.config, "load_settings", load)
+    monkeypatch.setattr(tinytx.measure.bench, "load_scenarios", lambda: short)
 
 
 @pytest.mark.usefixtures("small")
