@@ -195,7 +195,13 @@ def test_an_assignment_of_another_form_is_refused(text: str) -> None:
 
 
 def test_a_path_and_a_url_together_are_refused() -> None:
-    assert "not both" in refused(corpus__path="a", corpus__url="https://b")
+    assert "one corpus, not corpus.path and corpus.url" in refused(
+        corpus__path="a", corpus__url="https://b"
+    )
+
+
+def test_a_checksum_without_an_address_is_refused() -> None:
+    assert "belongs to corpus.url" in refused(corpus__sha256="0" * 64)
 
 
 def test_recorded_settings_come_back_and_are_checked_like_a_file() -> None:

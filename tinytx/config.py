@@ -25,12 +25,16 @@ HEAD_MULTIPLE = 16  # what onnxruntime's attention with rotary positions accepts
 
 
 class CorpusSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """Where the text comes from. With neither ``path`` nor ``url`` the built-in corpus is made."""
+    """Where the text comes from: a path, an address or a name; else the built-in corpus is made."""
 
-    path: str | None = None
-    """A UTF-8 text file to train on."""
+    path: str | tuple[str, ...] | None = None
+    """UTF-8 text to train on: a file (plain, gzip or zip), a folder of them, or several."""
     url: str | None = None
-    """An http, https or file address of a UTF-8 text file to train on."""
+    """An http, https or file address of such a file."""
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    """What the file of ``url`` must have as its sha256; another file is refused."""
+    name: Literal["gutenberg", "tinyshakespeare", "tinystories"] | None = None
+    """A well-known corpus, downloaded from its source."""
     val_path: str | None = None
     """A UTF-8 text file to validate on; without it blocks of the corpus are held out."""
     val_fraction: Annotated[float, Meta(gt=0.0, lt=0.5)] = 0.1
@@ -41,6 +45,13 @@ class CorpusSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, f
     """The size of the built-in training text, in bytes."""
     val_bytes: Positive = 300_000
     """The size of the built-in validation text, in bytes."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """``path`` as a tuple: empty, of one or of several."""
+        if self.path is None:
+            return ()
+        return (self.path,) if isinstance(self.path, str) else self.path
 
 
 class TokenizerSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -139,10 +150,12 @@ def load_settings(
     file: Path | None = None,
     assignments: Iterable[str] = (),
     flags: Mapping[str, object] | None = None,
+    flag_names: Mapping[str, str] | None = None,
 ) -> Settings:
     """Read settings: the defaults, then ``file``, then ``a.b=c`` assignments, then flags.
 
-    ``flags`` maps "section.key" to a value; ``None`` means that the flag was not given.
+    ``flags`` maps "section.key" to a value; ``None`` means that the flag was not given. What the
+    flag is called, if not "--key", is in ``flag_names``: messages name it so.
     Raises :class:`UsageError` for an unknown key, a wrong type or a number out of range.
     """
     layers: list[tuple[str, dict[str, dict[str, Any]]]] = []
@@ -153,7 +166,8 @@ def load_settings(
     for key, value in (flags or {}).items():
         if value is not None:
             section, name = key.split(".")
-            layers.append((f"--{name.replace('_', '-')}", {section: {name: value}}))
+            flag = (flag_names or {}).get(key, f"--{name.replace('_', '-')}")
+            layers.append((flag, {section: {name: value}}))
     merged: dict[str, dict[str, Any]] = {}
     for source, layer in layers:
         _check_keys(layer, source)
@@ -253,5 +267,10 @@ def _check_shape(settings: Settings) -> None:
             f"model.width {model.width} divided by model.heads {model.heads} "
             f"must be a multiple of {HEAD_MULTIPLE}"
         )
-    if settings.corpus.path is not None and settings.corpus.url is not None:
-        raise UsageError("give a corpus path or a corpus URL, not both")
+    corpus = settings.corpus
+    given = [n for n in ("path", "url", "name") if getattr(corpus, n) not in (None, ())]
+    if len(given) > 1:
+        named = " and ".join(f"corpus.{name}" for name in given)
+        raise UsageError(f"give one corpus, not {named}")
+    if corpus.sha256 is not None and corpus.url is None:
+        raise UsageError("corpus.sha256 belongs to corpus.url, which is not given")

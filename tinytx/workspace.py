@@ -38,6 +38,11 @@ class Workspace:
         return self.root / "corpus" / "corpus.json"
 
     @property
+    def downloads(self) -> Path:
+        """Files that were downloaded, whole or in part, for a later run."""
+        return self.root / "corpus" / "downloads"
+
+    @property
     def tokenizer(self) -> Path:
         return self.root / "tokenizer.model"
 

@@ -75,7 +75,7 @@ BAD_TEXTS: dict[str, tuple[bytes | None, list[str]]] = {
     "blank": (b" \n\n\t\n" * 900, ["bad.txt is empty"]),
     "binary": (b"\x7fELF\0\1\2" * 900, ["bad.txt is not text", "offset 4"]),
     "latin-1": ("Años atrás, ".encode("latin-1") * 900, ["not UTF-8", "0xf1", "offset 1", "iconv"]),
-    "utf-16": (("a text " * 900).encode("utf-16"), ["bad.txt is not"]),
+    "utf-16": (("a text " * 900).encode("utf-16"), ["bad.txt is UTF-16", "iconv"]),
     "short": (b"Only a few words.\n" * 20, ["too short to split", "360 bytes"]),
 }  # fmt: skip
 
@@ -108,7 +108,7 @@ def test_a_validation_text_that_cannot_be_used_ends_with_2(
 
 
 WRONG: list[tuple[list[str], int, list[str]]] = [
-    (["--corpus-path", "/tmp"], 2, ["cannot read the corpus", "Is a directory"]),
+    (["--corpus-path", "/proc/self/fd"], 2, ["holds no text files", ".txt"]),
     (["--vocab-size", "20000"], 3, ["20000 is larger than this text supports", "--vocab-size"]),
     (["--epochs", "0"], 64, ["--epochs", ">= 1"]),
     (["--epochs", "-3"], 64, ["--epochs", ">= 1"]),
@@ -126,7 +126,9 @@ WRONG: list[tuple[list[str], int, list[str]]] = [
     (["--max-seq-length", "0"], 64, ["--max-seq-length", ">= 8"]),
     (["--max-seq-length", "-1"], 64, ["--max-seq-length", ">= 8"]),
     (["--seed", "-1"], 64, ["--seed", ">= 0"]),
-    (["--corpus-url", "http://127.0.0.1/x"], 64, ["not both"]),
+    (["--corpus-url", "http://127.0.0.1/x"], 64, ["one corpus", "corpus.url"]),
+    (["--corpus", "wikipedia"], 64, ["--corpus", "wikipedia"]),
+    (["--corpus-sha256", "12"], 64, ["--corpus-sha256"]),
     (["--set", "training.epochs"], 64, ["training.epochs", "section.key=value"]),
     (["--set", "=3"], 64, ["section.key=value"]),
     (["--set", ""], 64, ["section.key=value"]),

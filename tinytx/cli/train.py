@@ -6,27 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinytx.cli.common import json_option, print_json, quiet_option
+from tinytx.cli.settings_options import setting_options, settings_of
 
 if TYPE_CHECKING:
     from tinytx.train.metrics import Metrics
 
-SETTING_FLAGS = {
-    "epochs": "training.epochs",
-    "batch_size": "training.batch_size",
-    "learning_rate": "training.learning_rate",
-    "seed": "training.seed",
-    "vocab_size": "tokenizer.vocab_size",
-    "max_seq_length": "model.max_seq_length",
-    "corpus_path": "corpus.path",
-    "corpus_url": "corpus.url",
-    "val_path": "corpus.val_path",
-}
-
 
 @click.command(name="train")
-@click.option("--corpus-path", metavar="FILE", help="UTF-8 text to train on.")
-@click.option("--corpus-url", metavar="URL", help="The same, from http, https or file.")
-@click.option("--val-path", metavar="FILE", help="Text to validate on; else blocks are held out.")
+@setting_options
 @click.option(
     "--output-dir",
     type=click.Path(path_type=Path),
@@ -34,23 +21,9 @@ SETTING_FLAGS = {
     show_default=True,
     help="Where everything is written.",
 )
-@click.option("--epochs", type=int, help="Passes over the text (20).")
-@click.option("--batch-size", type=int, help="Windows in one step (16).")
-@click.option("--learning-rate", type=float, help="Peak learning rate of AdamW.")
-@click.option("--vocab-size", type=int, help="Pieces of the tokenizer (2048).")
-@click.option("--max-seq-length", type=int, help="Context, in tokens (128).")
-@click.option("--seed", type=int, help="Seed of weights and data order (1).")
 @click.option("--skip-corpus", is_flag=True, help="Use the corpus that is in the output directory.")
 @click.option("--skip-tokenizer", is_flag=True, help="Use the tokenizer that is there.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings, TOML.")
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="SECTION.KEY=VALUE",
-    help="One setting; may be repeated.",
-)
 @json_option
 @quiet_option
 def command(
@@ -73,11 +46,9 @@ def command(
     Example:
       tinytx train --corpus-path book.txt --epochs 5 --output-dir out
     """
-    from tinytx.config import load_settings
     from tinytx.train.prerequisites import check_packages
 
-    named = {SETTING_FLAGS[name]: value for name, value in flags.items()}
-    settings = load_settings(config, assignments, named)
+    settings = settings_of(config, assignments, flags)
     check_packages()
     from tinytx.cli.progress import make_reporter
     from tinytx.train.job import Options

@@ -213,9 +213,20 @@ def _provenance(source: _Source, inputs: dict[str, str], versions: dict[str, str
         tokenizer_sha256=inputs["tokenizer"],
         train_sha256=inputs["train_text"],
         val_sha256=inputs["val_text"],
-        settings=as_dict(source.settings),
+        settings=_recorded(source.settings),
         versions=versions,
     )
+
+
+def _recorded(settings: Settings) -> dict[str, dict[str, str | int | float | None]]:
+    """The settings as the manifest holds them: several paths are one text."""
+    return {
+        section: {
+            key: ", ".join(value) if isinstance(value, list | tuple) else value
+            for key, value in values.items()
+        }
+        for section, values in as_dict(settings).items()
+    }
 
 
 def _versions() -> dict[str, str]:

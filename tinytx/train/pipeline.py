@@ -12,7 +12,6 @@ Each phase is skipped when its stamp shows that it was done with the same settin
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +20,9 @@ from tinytx.config import Settings, as_dict
 from tinytx.errors import CorpusError, TokenizerError, TrainingError, os_errors_as
 from tinytx.tokenizer import Tokenizer
 from tinytx.train import prerequisites
-from tinytx.train.corpus.source import obtain, own_bits_per_byte, read_text
+from tinytx.train.corpus import source
+from tinytx.train.corpus.source import own_bits_per_byte
+from tinytx.train.corpus.text import read_text
 from tinytx.train.data import write_tokens
 from tinytx.train.job import Options, input_hashes, make_job, state_to_resume
 from tinytx.train.metrics import Judge, Metrics, now, read_metrics
@@ -96,15 +97,11 @@ class Pipeline:
             self._skip("corpus", "as asked")
             return
         stamp = space.stamp("corpus")
-        inputs: dict[str, str] = {}
-        for source in (settings.path, settings.val_path):
-            if source is not None:
-                with os_errors_as(CorpusError, "read the corpus"):
-                    inputs[source] = sha256_file(Path(source))
+        inputs = source.input_hashes(settings)
         if stamp.matches(as_dict(settings), inputs):
             self._skip("corpus", "unchanged")
             return
-        corpus = obtain(settings, self.reporter)
+        corpus = source.obtain(settings, space.downloads, self.reporter)
         facts = {
             "source": corpus.source,
             "train_bytes": len(corpus.train.encode()),

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinytx.train.corpus.holdout import LARGEST_BLOCK, hold_out_blocks
+from tinytx.train.corpus.holdout import (
+    LARGEST_BLOCK,
+    hold_out_blocks,
+    hold_out_end,
+    without_copies,
+)
 
 FIRST = 0x3400  # characters from here on, each used once, tell where they came from
 
@@ -104,3 +109,36 @@ def test_the_shortest_texts_have_both_parts(length: int, fraction: float) -> Non
     train, val = hold_out_blocks(numbered(length, {300}), fraction)
     assert len(val) >= 100
     assert len(train) >= 200
+
+
+def test_the_end_of_a_text_is_split_off_at_the_character() -> None:
+    assert hold_out_end("abcdefghij" * 10, 0.1) == ("abcdefghij" * 9, "abcdefghij")
+
+
+paragraphs = st.lists(st.integers(0, 30), min_size=1, max_size=40)
+
+
+@settings(deadline=None, max_examples=60)
+@given(paragraphs, paragraphs, st.sampled_from(["\n\n", "\n \n", "\n\n\n"]))
+def test_no_document_is_left_in_both_parts_and_no_other_is_lost(
+    train: list[int], val: list[int], gap: str
+) -> None:
+    def text(numbers: list[int], end: str = "") -> str:
+        return gap.join(f"Document {n}: " + f"word {n} " * 20 + end for n in numbers)
+
+    kept, copies = without_copies(text(train), text(val, "  "))
+    left = [n for n in train if n not in set(val)]
+    assert copies == len(train) - len(left)
+    found = [
+        int(part.split(":")[0].split()[1])
+        for part in kept.split("Document")[1:]
+        for part in [f"Document{part}"]
+    ]
+    assert found == left
+    if not copies:
+        assert kept == text(train)
+
+
+def test_short_paragraphs_may_recur() -> None:
+    train, val = '"Yes," he said.\n\nAnd so on.', '"Yes," he said.\n\nNo.'
+    assert without_copies(train, val) == (train, 0)

@@ -1,21 +1,19 @@
-"""Where a corpus comes from: the built-in stories, a file, or an address; and its check."""
+"""Where a corpus comes from: the built-in stories, files, an address, or a name; and its split."""
 
-import http.client
 import json
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinytx.config import CorpusSettings
 from tinytx.errors import CorpusError, os_errors_as
-from tinytx.train.corpus.holdout import hold_out_blocks
+from tinytx.train.corpus.download import Download, fetch, target_in
+from tinytx.train.corpus.holdout import hold_out_blocks, hold_out_end, without_copies
+from tinytx.train.corpus.named import NamedFile, named_corpus
+from tinytx.train.corpus.text import decode_text, read_text, text_files, unpack
 from tinytx.train.progress import Reporter
+from tinytx.workspace import sha256_file
 
-LARGEST_TEXT = 2_000_000_000  # bytes
 SHORTEST_TEXT = 2_000  # bytes
-TIMEOUT_SECONDS = 30.0
-BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -29,26 +27,94 @@ class SplitCorpus:
     """-log2 of the validation text's own probability: known for the built-in corpus alone."""
 
 
-def obtain(settings: CorpusSettings, reporter: Reporter) -> SplitCorpus:
-    """Make, read or download the corpus and split it. Raises :class:`CorpusError`."""
-    if settings.path is None and settings.url is None:
-        return _built_in(settings)
-    if settings.path is not None:
-        source, text = settings.path, read_text(Path(settings.path))
-    else:
-        assert settings.url is not None
+def obtain(settings: CorpusSettings, downloads: Path, reporter: Reporter) -> SplitCorpus:
+    """Make, read or download the corpus and split it. ``downloads`` is where downloads are kept.
+
+    Raises :class:`CorpusError`.
+    """
+    last_part: float | None = None
+    source: str
+    if settings.name is not None:
+        corpus = named_corpus(settings.name)
+        reporter.note(f"{corpus.title}; licence: {corpus.licence}")
+        texts = [_download(file, downloads, reporter) for file in corpus.files]
+        cleaned = [corpus.clean(t, f.url) for t, f in zip(texts, corpus.files, strict=True)]
+        text, source, last_part = "\n".join(cleaned), str(settings.name), corpus.last_part
+    elif settings.url is not None:
+        text = _download(NamedFile(settings.url, settings.sha256), downloads, reporter)
         source = settings.url
-        text = decode_text(download(settings.url, reporter), settings.url)
+    elif settings.paths:
+        files = corpus_files(settings.paths)
+        text = (
+            "\n\n".join(read_text(path) for path in files)
+            if len(files) > 1
+            else read_text(files[0])
+        )
+        source = settings.paths[0] if len(files) == 1 else f"{len(files)} files"
+    else:
+        return _built_in(settings)
+    return _split(SplitCorpus(text, "", source), settings, last_part, reporter)
+
+
+def corpus_files(paths: tuple[str, ...]) -> list[Path]:
+    """The files that ``paths`` name: folders stand for the text files below them."""
+    files: list[Path] = []
+    for path in map(Path, paths):
+        files += text_files(path) if path.is_dir() else [path]
+    return files
+
+
+def input_hashes(settings: CorpusSettings) -> dict[str, str]:
+    """The sha256 of each file on this machine that the corpus is made of."""
+    paths = corpus_files(settings.paths)
     if settings.val_path is not None:
-        return SplitCorpus(text, read_text(Path(settings.val_path)), source)
-    if len(text.encode()) < SHORTEST_TEXT:
+        paths.append(Path(settings.val_path))
+    with os_errors_as(CorpusError, "read the corpus"):
+        return {str(path): sha256_file(path) for path in paths if _regular(path)}
+
+
+def _regular(path: Path) -> bool:
+    """Whether a file may be hashed; what may not is refused where it is read."""
+    return path.is_file() or not path.exists()
+
+
+def _download(file: NamedFile, downloads: Path, reporter: Reporter) -> str:
+    data = fetch(Download(file.url, target_in(downloads, file.url), file.sha256), reporter)
+    return decode_text(unpack(data, file.url), file.url)
+
+
+def _split(
+    corpus: SplitCorpus, settings: CorpusSettings, last_part: float | None, reporter: Reporter
+) -> SplitCorpus:
+    """Hold out validation text where none is given; no document is in both parts."""
+    text = corpus.train
+    if settings.val_path is not None:
+        val = read_text(Path(settings.val_path))
+        _, copies = without_copies(text, val)
+        if copies:
+            reporter.warn(
+                f"{copies:,} paragraphs of the validation text are in the training text as well: "
+                "its score flatters the model"
+            )
+        return replace(corpus, val=val)
+    if (size := len(text.encode())) < SHORTEST_TEXT:
         raise CorpusError(
-            f"{source} is too short to split: {len(text.encode()):,} bytes, "
+            f"{corpus.source} is too short to split: {size:,} bytes, "
             f"at least {SHORTEST_TEXT:,} are needed",
             "add text, or give the validation text with --val-path",
         )
-    train, val = hold_out_blocks(text, settings.val_fraction)
-    return SplitCorpus(train, val, source)
+    parts = (
+        hold_out_end(text, last_part) if last_part else hold_out_blocks(text, settings.val_fraction)
+    )
+    train, copies = without_copies(*parts)
+    if copies:
+        reporter.note(f"{copies:,} copies of held-out paragraphs left out of the training text")
+    if not train.strip():
+        raise CorpusError(
+            f"{corpus.source} repeats itself: nothing is left to train on without what is held out",
+            "give the validation text with --val-path",
+        )
+    return replace(corpus, train=train, val=parts[1])
 
 
 def _built_in(settings: CorpusSettings) -> SplitCorpus:
@@ -59,65 +125,6 @@ def _built_in(settings: CorpusSettings) -> SplitCorpus:
     if held_out is not None:
         return SplitCorpus(train.text, held_out, "the built-in stories")
     return SplitCorpus(train.text, val.text, "the built-in stories", val.information_bits)
-
-
-def read_text(path: Path) -> str:
-    """A UTF-8 text file, without BOM, lines ended by a newline alone."""
-    if path.is_dir():
-        raise CorpusError(f"{path} is a folder; a corpus is one text file")
-    with os_errors_as(CorpusError, "read the corpus"):
-        if path.stat().st_size > LARGEST_TEXT:
-            raise CorpusError(f"{path} is larger than {LARGEST_TEXT:,} bytes")
-        data = path.read_bytes()
-    return decode_text(data, str(path))
-
-
-def decode_text(data: bytes, name: str) -> str:
-    """Check that ``data`` is text: not empty, not binary, UTF-8."""
-    if (zero := data.find(0)) >= 0:
-        raise CorpusError(f"{name} is not text: there is a zero byte at offset {zero:,}")
-    try:
-        text = data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,}",
-            f"if it is Latin-1: iconv -f latin1 -t utf-8 {name} > corpus.txt",
-        ) from error
-    if not text.strip():
-        raise CorpusError(f"{name} is empty")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def download(url: str, reporter: Reporter) -> bytes:
-    """The bytes behind an http, https or file address. Raises :class:`CorpusError`."""
-    scheme = url.partition(":")[0].lower()
-    if scheme not in ("http", "https", "file"):
-        raise CorpusError(f"--corpus-url {url!r} must begin with http://, https:// or file://")
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:
-            length = answer.headers.get("Content-Length")
-            total = int(length) if length and length.isdigit() else None
-            return _receive(answer, total, url, reporter)
-    except urllib.error.HTTPError as error:
-        raise CorpusError(f"{url} answered {error.code} {error.reason}") from error
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise CorpusError(
-            f"cannot download {url}: {reason}", "download it by other means: --corpus-path"
-        ) from error
-
-
-def _receive(answer: object, total: int | None, url: str, reporter: Reporter) -> bytes:
-    """Read an answer whole, within the size limit, and check its announced length."""
-    received = bytearray()
-    while block := answer.read(BLOCK):  # type: ignore[attr-defined]
-        received += block
-        reporter.download(len(received), total)
-        if len(received) > LARGEST_TEXT:
-            raise CorpusError(f"{url} is larger than {LARGEST_TEXT:,} bytes")
-    if total is not None and len(received) < total:
-        raise CorpusError(f"{url} broke off after {len(received):,} of {total:,} bytes")
-    return bytes(received)
 
 
 def own_bits_per_byte(facts_file: Path) -> float | None:

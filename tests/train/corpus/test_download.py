@@ -1,0 +1,234 @@
+"""Downloads: whole, in parts, again, and refused."""
+
+import hashlib
+import http.server
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinytx.errors import CorpusError
+from tinytx.train.corpus import download as module
+from tinytx.train.corpus import text as texts
+from tinytx.train.corpus.download import Download, fetch, target_in
+from tinytx.train.progress import Reporter
+
+Get = Callable[..., bytes]
+
+
+class Listening(Reporter):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int | None]] = []
+        self.notes: list[str] = []
+
+    def download(self, done: int, total: int | None) -> None:
+        self.told.append((done, total))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that would have been made."""
+    made: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", made.append)
+    return made
+
+
+@pytest.fixture
+def get(server: Any, tmp_path: Path) -> Get:
+    def one(path: str, reporter: Reporter | None = None, sha256: str | None = None) -> bytes:
+        url = f"{server.url}/{path}"
+        return fetch(Download(url, target_in(tmp_path, url), sha256), reporter or Reporter())
+
+    return one
+
+
+@pytest.mark.parametrize("path", ["text", "no-length", "moved"])
+def test_a_file_is_received_whole_also_without_a_length_or_by_a_redirect(
+    get: Get, text: str, path: str
+) -> None:
+    assert get(path) == text.encode()
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(
+    get: Get, server: Any, text: str, pauses: list[float]
+) -> None:
+    assert get("in-parts") == text.encode()
+    ranges = [headers.get("Range") for _, headers in server.asked]
+    size = len(text.encode())
+    assert ranges == [None, *(f"bytes={n}-" for n in range(3_000, size, 3_000))]
+    assert set(pauses) == {module.PAUSES_SECONDS[0]}  # it got on each time
+
+
+def test_a_later_run_goes_on_with_what_an_earlier_one_received(
+    get: Get, server: Any, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TRIES_AT_MOST", 2)
+    with pytest.raises(CorpusError, match="broke off 2 times") as caught:
+        get("in-parts")
+    assert "goes on where this one ended" in caught.value.remedy
+    monkeypatch.setattr(module, "TRIES_AT_MOST", 20)
+    assert get("in-parts") == text.encode()
+    assert server.asked[2][1]["Range"] == "bytes=6000-"
+
+
+def test_a_file_that_changed_meanwhile_is_received_anew(get: Get, server: Any, text: str) -> None:
+    server.failures = 1
+    assert get("changes") == text.encode()
+    assert server.asked[1][1]["If-Range"] == '"old"'
+
+
+@pytest.mark.parametrize("path", ["no-ranges", "wrong-part", "shrunk"])
+def test_a_server_that_cannot_send_the_rest_sends_it_whole(
+    get: Get, server: Any, text: str, path: str
+) -> None:
+    server.failures = 1
+    assert get(path) == text.encode()
+
+
+def test_a_server_that_recovers_is_asked_again_after_the_time_that_it_wished(
+    get: Get, server: Any, text: str, pauses: list[float]
+) -> None:
+    server.failures = 2
+    reporter = Listening()
+    assert get("overloaded-for-a-while", reporter) == text.encode()
+    assert pauses == [7.0, 7.0]
+    assert "503 Service Unavailable; trying again in 7 s" in reporter.notes[0]
+
+
+def test_a_server_that_does_not_recover_is_given_up_after_growing_pauses(
+    get: Get, pauses: list[float]
+) -> None:
+    with pytest.raises(CorpusError, match="503"):
+        get("overloaded")
+    assert pauses == list(module.PAUSES_SECONDS)
+
+
+def test_a_second_call_does_not_ask_the_network(get: Get, server: Any, text: str) -> None:
+    get("text")
+    reporter = Listening()
+    assert get("text", reporter) == text.encode()
+    assert len(server.asked) == 1
+    assert "downloaded before" in reporter.notes[0]
+
+
+def test_a_checksum_is_checked_and_a_wrong_file_forgotten(
+    get: Get, text: str, tmp_path: Path
+) -> None:
+    right = hashlib.sha256(text.encode()).hexdigest()
+    with pytest.raises(CorpusError, match=f"its sha256 is {right}, not {'0' * 64}"):
+        get("text", sha256="0" * 64)
+    assert list(tmp_path.iterdir()) == []
+    assert get("text", sha256=right) == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("missing", "answered 404 Not Found"),
+        ("truncated", r"truncated broke off|answered 200"),
+        ("truncated-chunks", "cannot download .*IncompleteRead"),
+        ("moved-to-a-file", "answered 302"),
+        ("circle", "answered 302"),
+        ("nonsense", "cannot download .*good evening"),
+        ("silence", "cannot download .*closed connection without response"),
+        ("huge", "larger than 2,000,000,000 bytes"),
+    ],
+)
+def test_an_answer_that_is_no_whole_file_is_refused(
+    get: Get, tmp_path: Path, path: str, words: str
+) -> None:
+    with pytest.raises(CorpusError, match=words):
+        get(path)
+    assert not [p for p in tmp_path.iterdir() if p.suffix not in (".part", ".json")]
+
+
+def test_a_client_error_is_not_tried_again(get: Get, server: Any) -> None:
+    with pytest.raises(CorpusError):
+        get("missing")
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_stalls_is_given_up(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(module, "PAUSES_SECONDS", (0.0,))
+    with pytest.raises(CorpusError, match=r"cannot download .*timed out"):
+        get("stalled")
+
+
+def test_a_download_that_grows_too_large_is_given_up(
+    get: Get, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(texts, "LARGEST_TEXT", 1_000)
+    with pytest.raises(CorpusError, match="larger than 1,000 bytes"):
+        get("no-length")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_told_with_the_total_where_it_is_known(get: Get, text: str) -> None:
+    size = len(text.encode())
+    for path, total in (("text", size), ("no-length", None), ("in-parts", size)):
+        reporter = Listening()
+        get(path, reporter)
+        assert reporter.told[-1] == (size, total)
+
+
+@pytest.mark.parametrize("url", ["ftp://example.org/x", "/a/path", "text.txt", "javascript:1", ""])
+def test_an_unsupported_scheme_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="must begin with http://, https:// or file://"):
+        fetch(Download(url, target_in(tmp_path, url)), Reporter())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "http://127.0.0.1:port/",
+        "http://127.0.0.1/a b",
+        "http://127.0.0.1:99999/",
+        "http://[::1",
+        "http://127.0.0.1/\x00",
+        "file:///nowhere/at/all",
+        "file:///proc",
+    ],
+)
+def test_an_address_that_leads_nowhere_is_refused(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "*")
+    with pytest.raises(CorpusError, match=r"cannot download|cannot read|is a folder"):
+        fetch(Download(url, target_in(tmp_path, url)), Reporter())
+
+
+def test_a_refused_connection_is_a_corpus_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as closed:
+        port = closed.server_port
+    with pytest.raises(CorpusError, match="Connection refused") as caught:
+        fetch(Download(f"http://127.0.0.1:{port}/text", tmp_path / "x"), Reporter())
+    assert "--corpus-path" in caught.value.remedy
+
+
+def test_a_file_address_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a text"
+    path.write_bytes(b"words")
+    assert fetch(Download(path.as_uri(), tmp_path / "x"), Reporter()) == b"words"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://a.org/b/c.txt?x=../../y", "http://a.org/..", "http://a.org/", "http://a.org/ñ/%2e"],
+)
+def test_a_downloads_name_stays_in_its_folder(url: str, tmp_path: Path) -> None:
+    target = target_in(tmp_path, url)
+    assert target.resolve().parent == tmp_path.resolve()
+    assert target_in(tmp_path, url + "2") != target
