@@ -24,6 +24,7 @@ DESIGN = {
     "MeasurementInvalid": 8,
     "BundleError": 9,
     "UsageError": 64,
+    "OverwriteRefused": 64,
     "Interrupted": 130,
 }
 KINDS = {

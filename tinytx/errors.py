@@ -13,6 +13,7 @@
     ├── MeasurementInvalid   8   a figure is not proven either way, or means nothing here
     ├── BundleError          9   a bundle is missing, damaged or not trusted
     ├── UsageError          64   a wrong flag, setting or argument
+    │   └── OverwriteRefused 64  something is there that nobody said may be replaced
     └── Interrupted        130   Ctrl-C or SIGTERM
 
 Anything else that reaches the top is a bug in tinytx and ends with 70.
@@ -101,6 +102,10 @@ class UsageError(TinytxError):
     """A flag, setting or argument that makes no sense."""
 
     exit_code = 64
+
+
+class OverwriteRefused(UsageError):
+    """An earlier run's work is there, and nobody said that it may be replaced."""
 
 
 class Interrupted(TinytxError):

@@ -109,7 +109,9 @@ def test_a_validation_text_that_cannot_be_used_ends_with_2(
 
 WRONG: list[tuple[list[str], int, list[str]]] = [
     (["--corpus-path", "/proc/self/fd"], 2, ["holds no text files", ".txt"]),
-    (["--vocab-size", "20000"], 3, ["20000 is larger than this text supports", "--vocab-size"]),
+    (["--vocab-size", "20000", "--overwrite"], 3, ["20000 is larger than this text supports"]),
+    (["--overwrite", "--resume"], 64, ["give one"]),
+    (["--seed", "3"], 64, ["holds the model of another run: training.seed was 1", "--overwrite"]),
     (["--epochs", "0"], 64, ["--epochs", ">= 1"]),
     (["--epochs", "-3"], 64, ["--epochs", ">= 1"]),
     (["--epochs", "two"], 64, ["--epochs", "two"]),
@@ -315,3 +317,36 @@ def test_json_is_one_document_on_stdout_and_everything_human_is_on_stderr(
 def test_quiet_says_nothing_when_all_is_well(out: Path, same: list[str], capsys: Shown) -> None:
     assert run([*same, "--output-dir", str(out)]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+class Terminal:
+    """A stdin that is a terminal on which somebody types an answer."""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self, *_: object) -> str:
+        return self.answer + "\n"
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 130)])
+def test_on_a_terminal_the_user_is_asked_before_a_model_is_replaced(
+    out: Path,
+    same: list[str],
+    capsys: Shown,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    code: int,
+) -> None:
+    before = (out / "best_model.pt").read_bytes()
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    asked: list[str] = []
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda q: asked.append(q) or answer)
+    assert run([*same, "--output-dir", str(out), "--seed", "3", "--epochs", "1"]) == code
+    assert (
+        "training.seed was 1, now it is 3. Replace it? [y/N]" in asked[0] + capsys.readouterr().err
+    )
+    assert ((out / "best_model.pt").read_bytes() == before) == (answer == "n")

@@ -68,7 +68,13 @@ CASES = {
     "corpus": ("corpus", [], PAGE, 2, "cannot write the corpus"),
     "tokenizer": ("tokenizer", [], PAGE, 3, "cannot write the tokenizer"),
     "tokens": ("tokens", [], PAGE, 3, "cannot write the tokens"),
-    "checkpoint": ("training", ["--epochs", "1"], 16 * PAGE, 4, "cannot write best_model.pt"),
+    "checkpoint": (
+        "training",
+        ["--epochs", "1", "--overwrite"],
+        16 * PAGE,
+        4,
+        "cannot write best_model.pt",
+    ),
 }
 
 
@@ -97,13 +103,15 @@ def test_a_disk_that_fills_up_while_the_run_is_saved_keeps_the_run_so_far(
     state = (out / "final_model.pt").stat().st_size * 3  # weights and two moments
     (out / "best_model.pt").unlink()
     fill(small_disk, (state // PAGE) * PAGE)  # room for a model, not for a model and the state
-    assert run([*flags(out), "--epochs", "1"]) == 4
+    assert run([*flags(out), "--epochs", "1", "--overwrite"]) == 4
     err = capsys.readouterr().err
     assert err.startswith("tinytx: cannot write last_checkpoint.pt: No space left on device")
     assert (out / "best_model.pt").exists()
     assert not list(out.rglob("*.tmp"))
     (small_disk / "stuffing").unlink()
-    assert run([*flags(out), "--epochs", "1"]) == 0  # with room again, it goes through
+    assert (
+        run([*flags(out), "--epochs", "1", "--overwrite"]) == 0
+    )  # with room again, it goes through
 
 
 def test_a_full_disk_ends_the_export_with_one_sentence_and_keeps_the_old_bundle(

@@ -34,12 +34,12 @@ def any_disk_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(
     settings: Settings, space: Workspace, reporter: Reporter, **options: bool
 ) -> TrainingResult:
-    return Pipeline(settings, space, Options(**options), reporter).run()
+    return Pipeline(settings, space, Options(overwrite=True, **options), reporter).run()
 
 
 def until_tokenizer(settings: Settings, space: Workspace, **options: bool) -> list[str]:
     """The first three phases; which of them were skipped."""
-    pipeline = Pipeline(settings, space, Options(**options), Reporter())
+    pipeline = Pipeline(settings, space, Options(overwrite=True, **options), Reporter())
     pipeline.prerequisites()
     pipeline.corpus()
     pipeline.tokenizer()

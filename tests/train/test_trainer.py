@@ -39,7 +39,7 @@ def train(job: Job, reporter: Reporter, state: dict[str, Any] | None = None) -> 
 
 def resume(make_job_in: MakeJob, settings: Settings, space: Workspace, reporter: Reporter) -> Job:
     """Continue the interrupted run of an output directory to its end."""
-    state = state_to_resume(settings, space, HASHES, Options(resume=True), reporter)
+    state = state_to_resume(settings, space, HASHES, Options(resume=True))
     assert state is not None
     job = make_job_in(settings, space.root.name, state=state)
     train(job, reporter, state)
@@ -367,7 +367,7 @@ def interrupted(
 
 
 def ask(settings: Settings, space: Workspace, hashes: dict[str, str] = HASHES) -> Any:
-    return state_to_resume(settings, space, hashes, Options(resume=True), Reporter())
+    return state_to_resume(settings, space, hashes, Options(resume=True))
 
 
 @pytest.mark.parametrize(
@@ -450,17 +450,10 @@ def test_resuming_if_possible_starts_afresh_where_it_is_not(
     interrupted: Workspace, make_settings: MakeSettings
 ) -> None:
     options, other = Options(resume_if_possible=True), make_settings(training__seed=8)
-    asked = (HASHES, options, Reporter())
+    asked = (HASHES, options)
     assert state_to_resume(make_settings(), interrupted, *asked) is not None
     assert state_to_resume(other, interrupted, *asked) is None
     interrupted.last_checkpoint.write_bytes(b"damaged")
     assert state_to_resume(make_settings(), interrupted, *asked) is None
     interrupted.last_checkpoint.unlink()
     assert state_to_resume(make_settings(), interrupted, *asked) is None
-
-
-def test_starting_afresh_over_an_interrupted_run_says_what_resume_would_have_done(
-    interrupted: Workspace, make_settings: MakeSettings, recorder: Any
-) -> None:
-    assert state_to_resume(make_settings(), interrupted, HASHES, Options(), recorder) is None
-    assert "--resume" in recorder.warnings[0]

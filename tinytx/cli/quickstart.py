@@ -32,9 +32,10 @@ SAMPLE_PROMPT = ""
     show_default=True,
     help="Passes over the text.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace the model of another configuration.")
 @json_option
 @quiet_option
-def command(output_dir: Path, epochs: int, as_json: bool, quiet: bool) -> None:
+def command(output_dir: Path, epochs: int, overwrite: bool, as_json: bool, quiet: bool) -> None:
     """Train on the built-in stories, export, bench against the constitution, show a sample.
 
     A second run skips what is done. Exit code as of `tinytx bench`: 0, 7 or 8.
@@ -46,7 +47,7 @@ def command(output_dir: Path, epochs: int, as_json: bool, quiet: bool) -> None:
     require("quickstart", "torch", "onnx")
     from tinytx.cli.common import console
     from tinytx.cli.progress import make_reporter
-    from tinytx.cli.train import judge
+    from tinytx.cli.train import run_asking
     from tinytx.config import load_settings
     from tinytx.export.exporter import export
     from tinytx.measure import report as reports
@@ -57,7 +58,8 @@ def command(output_dir: Path, epochs: int, as_json: bool, quiet: bool) -> None:
     space, people = Workspace(output_dir), console(quiet)
     settings = load_settings(flags={"training.epochs": epochs})
     with make_reporter(quiet) as reporter:
-        Pipeline(settings, space, Options(resume_if_possible=True), reporter).run(judge)
+        options = Options(resume_if_possible=not overwrite, overwrite=overwrite)
+        run_asking(Pipeline(settings, space, options, reporter))
     _title(people, "export")
     exported = export(space)
     done = "skipped: unchanged" if exported.skipped else f"parity proven, {space.bundle}"

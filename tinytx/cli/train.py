@@ -1,5 +1,6 @@
 """``tinytx train``: text in, checkpoint out."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from tinytx.cli.settings_options import setting_options, settings_of
 
 if TYPE_CHECKING:
     from tinytx.train.metrics import Metrics
+    from tinytx.train.pipeline import Pipeline, TrainingResult
 
 
 @click.command(name="train")
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--skip-corpus", is_flag=True, help="Use the corpus that is in the output directory.")
 @click.option("--skip-tokenizer", is_flag=True, help="Use the tokenizer that is there.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
+@click.option("--overwrite", is_flag=True, help="Replace the model or the run that is there.")
 @json_option
 @quiet_option
 def command(
@@ -31,6 +34,7 @@ def command(
     skip_corpus: bool,
     skip_tokenizer: bool,
     resume: bool,
+    overwrite: bool,
     config: Path | None,
     assignments: tuple[str, ...],
     as_json: bool,
@@ -48,6 +52,8 @@ def command(
     """
     from tinytx.train.prerequisites import check_packages
 
+    if resume and overwrite:
+        raise click.UsageError("--resume keeps the run that --overwrite would replace: give one")
     settings = settings_of(config, assignments, flags)
     check_packages()
     from tinytx.cli.progress import make_reporter
@@ -55,9 +61,9 @@ def command(
     from tinytx.train.pipeline import Pipeline
     from tinytx.workspace import Workspace
 
+    options = Options(skip_corpus, skip_tokenizer, resume, overwrite=overwrite)
     with make_reporter(quiet) as reporter:
-        options = Options(skip_corpus, skip_tokenizer, resume)
-        result = Pipeline(settings, Workspace(output_dir), options, reporter).run(judge)
+        result = run_asking(Pipeline(settings, Workspace(output_dir), options, reporter))
         space, score = result.workspace, result.validation.score
         reporter.sample(result.validation.sample)
         reporter.note(f"wrote {space.best_model}, {space.final_model}, {space.metrics}")
@@ -76,6 +82,25 @@ def command(
                 "metrics": msgspec.to_builtins(result.metrics),
             }
         )
+
+
+def run_asking(pipeline: "Pipeline") -> "TrainingResult":
+    """Run; where something would be replaced, ask on a terminal and refuse elsewhere."""
+    from dataclasses import replace
+
+    from tinytx.errors import Interrupted, OverwriteRefused
+    from tinytx.train.guard import Guard
+
+    try:
+        return pipeline.run(judge)
+    except OverwriteRefused as refusal:
+        if not sys.stdin.isatty():
+            raise
+        if not click.confirm(f"{refusal.message}. Replace it?", err=True):
+            raise Interrupted("nothing was replaced") from None
+    pipeline.options = replace(pipeline.options, overwrite=True)
+    pipeline.guard = Guard(pipeline.workspace, pipeline.options)
+    return pipeline.run(judge)
 
 
 def judge(metrics: "Metrics") -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ from tinytx.train import checkpoint, speed
 from tinytx.train.corpus.source import own_bits_per_byte
 from tinytx.train.data import Tokens, open_tokens
 from tinytx.train.metrics import Metrics, now
-from tinytx.train.progress import Reporter
 from tinytx.train.trainer import Job
 from tinytx.workspace import Workspace, sha256_file
 
@@ -34,6 +33,8 @@ class Options:
     resume: bool = False
     resume_if_possible: bool = False
     """Continue an interrupted run of the same settings; else start afresh."""
+    overwrite: bool = False
+    """Replace the model or the interrupted run that is there."""
 
 
 def input_hashes(space: Workspace) -> dict[str, str]:
@@ -50,7 +51,6 @@ def state_to_resume(
     space: Workspace,
     hashes: dict[str, str],
     options: Options,
-    reporter: Reporter,
 ) -> dict[str, Any] | None:
     """The checkpoint to continue from, or None to start afresh.
 
@@ -59,8 +59,6 @@ def state_to_resume(
     """
     path = space.last_checkpoint
     if not (options.resume or options.resume_if_possible):
-        if path.exists():
-            reporter.warn("starting afresh; --resume would have continued the interrupted run")
         return None
     if not path.exists():
         if options.resume_if_possible:
@@ -73,7 +71,7 @@ def state_to_resume(
         if difference := _difference(settings, hashes, state, space):
             raise CheckpointError(
                 f"{path} belongs to another run: {difference}",
-                "give the same settings and text, or start afresh without --resume",
+                "give the same settings and text; --overwrite in place of --resume starts afresh",
             )
     except CheckpointError:
         if options.resume_if_possible:

@@ -24,6 +24,7 @@ from tinytx.train.corpus import source
 from tinytx.train.corpus.source import own_bits_per_byte
 from tinytx.train.corpus.text import read_text
 from tinytx.train.data import write_tokens
+from tinytx.train.guard import Guard
 from tinytx.train.job import Options, input_hashes, make_job, state_to_resume
 from tinytx.train.metrics import Judge, Metrics, now, read_metrics
 from tinytx.train.progress import Reporter
@@ -59,6 +60,7 @@ class Pipeline:
     ) -> None:
         self.settings, self.workspace = settings, workspace
         self.options, self.reporter = options, reporter
+        self.guard = Guard(workspace, options)
         self.skipped: list[str] = []
         self._began = time.perf_counter()
 
@@ -84,6 +86,7 @@ class Pipeline:
     def prerequisites(self) -> None:
         for line in prerequisites.check(self.workspace.root):
             self.reporter.note(line)
+        self.guard.check_settings(self.settings)
         remove_leftovers(self.workspace.root)
 
     def corpus(self) -> None:
@@ -108,6 +111,7 @@ class Pipeline:
             "val_bytes": len(corpus.val.encode()),
             "val_information_bits": corpus.val_information_bits,
         }
+        self.guard.check_texts(corpus.train.encode(), corpus.val.encode())
         with os_errors_as(CorpusError, "write the corpus"):
             atomic_write(space.train_text, corpus.train.encode())
             atomic_write(space.val_text, corpus.val.encode())
@@ -167,7 +171,9 @@ class Pipeline:
         if stamp.matches(settings, hashes):
             self._skip("training", "finished with these settings")
             return read_metrics(space.metrics)
-        state = state_to_resume(self.settings, space, hashes, self.options, self.reporter)
+        state = state_to_resume(self.settings, space, hashes, self.options)
+        if state is None:
+            self.guard.check_models()
         job = make_job(self.settings, space, hashes, state)
         trainer = Trainer(job, self.reporter)
         if state is not None:
