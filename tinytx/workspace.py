@@ -72,6 +72,10 @@ class Workspace:
         return self.root / "training_metrics.json"
 
     @property
+    def tensorboard(self) -> Path:
+        return self.root / "tensorboard"
+
+    @property
     def bundle(self) -> Path:
         return self.root / "bundle"
 

@@ -47,7 +47,7 @@ def command(output_dir: Path, epochs: int, overwrite: bool, as_json: bool, quiet
     require("quickstart", "torch", "onnx")
     from tinytx.cli.common import console
     from tinytx.cli.progress import make_reporter
-    from tinytx.cli.train import run_asking
+    from tinytx.cli.run_training import run_asking
     from tinytx.config import load_settings
     from tinytx.export.exporter import export
     from tinytx.measure import report as reports

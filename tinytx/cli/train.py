@@ -1,17 +1,13 @@
 """``tinytx train``: text in, checkpoint out."""
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tinytx.cli.common import json_option, print_json, quiet_option
+from tinytx.cli.run_training import on_board, run_asking
 from tinytx.cli.settings_options import setting_options, settings_of
-
-if TYPE_CHECKING:
-    from tinytx.train.metrics import Metrics
-    from tinytx.train.pipeline import Pipeline, TrainingResult
 
 
 @click.command(name="train")
@@ -26,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--skip-corpus", is_flag=True, help="Use the corpus that is in the output directory.")
 @click.option("--skip-tokenizer", is_flag=True, help="Use the tokenizer that is there.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
+@click.option("--tensorboard", is_flag=True, help="Write the curves to OUTPUT_DIR/tensorboard.")
 @click.option("--overwrite", is_flag=True, help="Replace the model or the run that is there.")
 @json_option
 @quiet_option
@@ -35,6 +32,7 @@ def command(
     skip_tokenizer: bool,
     resume: bool,
     overwrite: bool,
+    tensorboard: bool,
     config: Path | None,
     assignments: tuple[str, ...],
     as_json: bool,
@@ -62,9 +60,11 @@ def command(
     from tinytx.workspace import Workspace
 
     options = Options(skip_corpus, skip_tokenizer, resume, overwrite=overwrite)
+    space = Workspace(output_dir)
     with make_reporter(quiet) as reporter:
-        result = run_asking(Pipeline(settings, Workspace(output_dir), options, reporter))
-        space, score = result.workspace, result.validation.score
+        with on_board(reporter, space.tensorboard if tensorboard else None) as watched:
+            result = run_asking(Pipeline(settings, space, options, watched))
+        score = result.validation.score
         reporter.sample(result.validation.sample)
         reporter.note(f"wrote {space.best_model}, {space.final_model}, {space.metrics}")
         reporter.note(f"next: tinytx export --output-dir {output_dir}")
@@ -82,35 +82,3 @@ def command(
                 "metrics": msgspec.to_builtins(result.metrics),
             }
         )
-
-
-def run_asking(pipeline: "Pipeline") -> "TrainingResult":
-    """Run; where something would be replaced, ask on a terminal and refuse elsewhere."""
-    from dataclasses import replace
-
-    from tinytx.errors import Interrupted, OverwriteRefused
-    from tinytx.train.guard import Guard
-
-    try:
-        return pipeline.run(judge)
-    except OverwriteRefused as refusal:
-        if not sys.stdin.isatty():
-            raise
-        if not click.confirm(f"{refusal.message}. Replace it?", err=True):
-            raise Interrupted("nothing was replaced") from None
-    pipeline.options = replace(pipeline.options, overwrite=True)
-    pipeline.guard = Guard(pipeline.workspace, pipeline.options)
-    return pipeline.run(judge)
-
-
-def judge(metrics: "Metrics") -> list[dict[str, Any]]:
-    """The training budget's verdict, for the metrics file."""
-    from tinytx.export.record import training_record
-    from tinytx.measure import budgets, machine, report, training
-
-    figure = training.training_figure(training_record(metrics), machine.observe())
-    return [
-        report.row_document(budgets.judge(budget, figure))
-        for budget in budgets.load_budgets()
-        if budget.name == "training_20_epochs"
-    ]

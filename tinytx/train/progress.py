@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tinytx.train.metrics import EpochRecord
+
 
 @dataclass(frozen=True)
 class StepReport:
@@ -29,6 +31,12 @@ class Reporter:
 
     def warn(self, text: str) -> None:
         """Something that the user should act on, though the run goes on."""
+
+    def begin(self, run_id: str, steps_done: int) -> None:
+        """A run begins, or is resumed after so many steps."""
+
+    def epoch(self, record: EpochRecord) -> None:
+        """An epoch is done, its validation and checkpoint included."""
 
     def step(self, report: StepReport) -> None:
         """A training step is done."""

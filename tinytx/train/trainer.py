@@ -97,6 +97,7 @@ class Trainer:
         """Train to the end. Raises :class:`Interrupted` after a checkpoint, or
         :class:`TrainingError` when the loss is no longer a finite number."""
         self.model.train()
+        self.reporter.begin(self.job.metrics.run_id, self._steps_done())
         with StopRequest() as stop:
             while self.epoch < self.hyper.epochs:
                 self._run_epoch(stop)
@@ -185,6 +186,7 @@ class Trainer:
         self._began = time.perf_counter()
         job.metrics.write(job.workspace.metrics)
         self._save_state()
+        self.reporter.epoch(job.metrics.epochs[-1])
         self.reporter.note(
             f"epoch {self.epoch}/{self.hyper.epochs}: train {train_loss:.3f}, "
             f"val {score.nats_per_token:.3f} nats/token, {score.bits_per_byte:.3f} bits/byte, "
@@ -197,15 +199,16 @@ class Trainer:
         )
 
     def _learning_rate(self) -> float:
-        return learning_rate(
-            sum(self.steps_in[: self.epoch]) + self.step, self.total_steps, self.job.settings
-        )
+        return learning_rate(self._steps_done(), self.total_steps, self.job.settings)
+
+    def _steps_done(self) -> int:
+        return sum(self.steps_in[: self.epoch]) + self.step
 
     def _seconds_in_epoch(self) -> float:
         return self.epoch_seconds + time.perf_counter() - self._began
 
     def _report(self, loss: float, rate: float) -> None:
-        done = sum(self.steps_in[: self.epoch]) + self.step
+        done = self._steps_done()
         tokens_left = (self.total_steps - done) * self.hyper.batch_size * self.length
         self.reporter.step(
             StepReport(

@@ -1,0 +1,61 @@
+"""What the commands that train share: the question before replacing, the board, the budget."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tinytx.train.metrics import Metrics
+    from tinytx.train.pipeline import Pipeline, TrainingResult
+    from tinytx.train.progress import Reporter
+
+
+@contextmanager
+def on_board(reporter: "Reporter", folder: Path | None) -> "Iterator[Reporter]":
+    """The reporter, with TensorBoard events as well where a folder for them is given."""
+    if folder is None:
+        yield reporter
+        return
+    from tinytx.train.board import BoardReporter
+
+    board = BoardReporter(reporter, folder)
+    try:
+        yield board
+    finally:
+        board.close()
+
+
+def run_asking(pipeline: "Pipeline") -> "TrainingResult":
+    """Run; where something would be replaced, ask on a terminal and refuse elsewhere."""
+    from dataclasses import replace
+
+    from tinytx.errors import Interrupted, OverwriteRefused
+    from tinytx.train.guard import Guard
+
+    try:
+        return pipeline.run(judge)
+    except OverwriteRefused as refusal:
+        if not sys.stdin.isatty():
+            raise
+        if not click.confirm(f"{refusal.message}. Replace it?", err=True):
+            raise Interrupted("nothing was replaced") from None
+    pipeline.options = replace(pipeline.options, overwrite=True)
+    pipeline.guard = Guard(pipeline.workspace, pipeline.options)
+    return pipeline.run(judge)
+
+
+def judge(metrics: "Metrics") -> list[dict[str, Any]]:
+    """The training budget's verdict, for the metrics file."""
+    from tinytx.export.record import training_record
+    from tinytx.measure import budgets, machine, report, training
+
+    figure = training.training_figure(training_record(metrics), machine.observe())
+    return [
+        report.row_document(budgets.judge(budget, figure))
+        for budget in budgets.load_budgets()
+        if budget.name == "training_20_epochs"
+    ]
