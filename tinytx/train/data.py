@@ -6,6 +6,7 @@ per-item Python.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -51,13 +52,18 @@ class EpochOrder:
 
     def __init__(self, tokens: Tokens, length: int, batch: int, seed: int, epoch: int) -> None:
         self._tokens, self._length = tokens, length
-        random = np.random.default_rng([seed, epoch])
+        self._batch = batch
+        self._random = np.random.default_rng([seed, epoch])
         spare = len(tokens) - 1 - length
-        offset = int(random.integers(0, min(length, spare + 1)))
-        windows = (len(tokens) - 1 - offset) // length
-        starts = offset + length * random.permutation(windows)
-        self.steps = -(-windows // batch)
-        self._starts = np.resize(starts, (self.steps, batch))
+        self._offset = int(self._random.integers(0, min(length, spare + 1)))
+        self._windows = (len(tokens) - 1 - self._offset) // length
+        self.steps = -(-self._windows // batch)
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        """Where each window begins, [steps, batch]; made when the first batch is asked for."""
+        starts = self._offset + self._length * self._random.permutation(self._windows)
+        return np.resize(starts, (self.steps, self._batch))
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of one step, int64 [batch, length] each."""
