@@ -13,6 +13,7 @@ from tinytx.cli.bench_options import (
     page_options,
 )
 from tinytx.cli.common import console, json_option, print_json, quiet_option
+from tinytx.cli.verdicts import print_verdicts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     bundle: Path | None,
     history_folder: Path | None,
     as_json: bool,
@@ -61,7 +63,7 @@ def command(
     if history_folder is not None:
         from tinytx.cli.history import show_history
 
-        show_history(context, history_folder, as_json)
+        show_history(context, history_folder, flags)
         return
     if bundle is None:
         raise click.MissingParameter(ctx=context, param=context.command.params[0])
@@ -70,12 +72,11 @@ def command(
     budgets, settings = budgets_and_settings(flags)
     files = outputs(flags)
     files.check(bundle)
-    people = console()
     report = bench_with_progress(bundle, budgets, settings, console(quiet))
     files.write(report)
     if as_json:
         print_json(reports.document(report))
-    print_verdicts(report, people, details=not quiet)
+    print_verdicts(report, console(), details=not quiet)
     if error := reports.failure(report):
         raise error
 
@@ -99,17 +100,3 @@ def bench_with_progress(
             )
 
         return run_bench(bundle, budgets, settings, show)
-
-
-def print_verdicts(report: "Report", people: "Console", details: bool = True) -> None:
-    """The verdict table, the reasons below it, and with ``details`` what lies behind it."""
-    from tinytx.cli import tables
-
-    if details:
-        people.print(tables.latency_table(report))
-    people.print(tables.verdict_table(report))
-    for line in tables.reason_lines(report):
-        people.print(line)
-    if details:
-        for line in tables.basis_lines(report):
-            people.print(line, style="dim", markup=False)

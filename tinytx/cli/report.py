@@ -7,6 +7,7 @@ import click
 
 from tinytx.cli.bench_options import outputs, page_options
 from tinytx.cli.common import console, json_option, print_json, quiet_option
+from tinytx.cli.verdicts import print_verdicts
 
 
 @click.command(name="report")
@@ -23,7 +24,6 @@ def command(file: Path, as_json: bool, quiet: bool, **flags: Any) -> None:
     Example:
       tinytx report report.json --html report.html --markdown report.md
     """
-    from tinytx.cli.bench import print_verdicts
     from tinytx.measure import report as reports
     from tinytx.measure.stored import read_report
 

@@ -159,17 +159,3 @@ def write(path: Path, report: Report) -> None:
     """Write the JSON document, whole or not at all. Raises :class:`UsageError`."""
     with os_errors_as(UsageError, f"write the report to {path}"):
         write_json(path, document(report))
-
-
-def pack(report: Report) -> bytes:
-    """The report as :func:`unpack` reads it again: for a cache, not for people."""
-    return msgspec.json.encode(report)
-
-
-def unpack(data: bytes) -> Report | None:
-    """What :func:`pack` wrote; None when it is damaged or of another version."""
-    try:
-        report = msgspec.json.decode(data, type=Report)
-    except msgspec.MsgspecError:
-        return None
-    return report if report.schema == SCHEMA else None

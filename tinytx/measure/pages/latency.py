@@ -1,5 +1,8 @@
 """Drawings of latency: the distribution against the budget, and by context length."""
 
+import math
+from collections.abc import Callable
+
 from tinytx.measure.budgets import Row
 from tinytx.measure.pages.axis import Axis, around, short
 from tinytx.measure.pages.charts import (
@@ -96,9 +99,7 @@ def _steps(cell: Cell, axis: Axis) -> str:
 
 
 def _decades(axis: Axis) -> float:
-    from math import log10
-
-    return log10(axis.high / axis.low)
+    return math.log10(axis.high / axis.low)
 
 
 def contexts(report: Report) -> Markup | None:
@@ -125,11 +126,9 @@ def contexts(report: Report) -> Markup | None:
         parts.append(words(1, down(limit) - 5, label, "label limit", "end"))
     names = sorted({cell.scenario.length for cell in found})
     parts += [words(across.at(n), height + LINE, f"{n:,}", "tick") for n in names]
-    parts += [_dots(cell, across.at(cell.scenario.length), down, report) for cell in found]
-    description = "; ".join(
-        f"{n:,} tokens: highest p95 {told(max(c.p95 for c in found if c.scenario.length == n), 'ms')}"
-        for n in names
-    )
+    parts += [_dots(cell, across.at(cell.scenario.length), down) for cell in found]
+    worst = {n: max(cell.p95 for cell in found if cell.scenario.length == n) for n in names}
+    description = "; ".join(f"{n:,} tokens: highest p95 {told(worst[n], 'ms')}" for n in names)
     picture = drawing(
         "contexts", "Next token by context length", description, height + LINE + 6.0, *parts
     )
@@ -147,11 +146,12 @@ def _level(y: float, text: str, ground: bool) -> Markup:
     )
 
 
-def _dots(cell: Cell, x: float, down: object, report: Report) -> Markup:
-    assert callable(down)
+def _dots(cell: Cell, x: float, down: Callable[[float], float]) -> Markup:
+    """Median and p95 of one process, beside those of the others."""
     aside = 9.0 * (cell.process - (len(cell.scenario.processes) + 1) / 2)
     shift = f"translate({number(max(min(aside, 30.0), -30.0))} 0)"
+    place = {"cx": percent(x), "transform": shift}
     return join(
-        el("circle", cx=percent(x), cy=down(cell.median), r=4, class_="dot-median", transform=shift),
-        el("circle", cx=percent(x), cy=down(cell.p95), r=4.5, class_="dot-p95", transform=shift),
+        el("circle", cy=down(cell.median), r=4, class_="dot-median", **place),
+        el("circle", cy=down(cell.p95), r=4.5, class_="dot-p95", **place),
     )

@@ -18,7 +18,9 @@ MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~>$&<@:-])")
 def text(words: str) -> str:
     """``words`` on one line, shown letter by letter: no mark-up, no HTML, no mention."""
     one_line = " ".join(clean(words).split())
-    return MARKS.sub(lambda mark: f"&#{ord(mark[0])};" if mark[0] in "<>&@|:" else rf"\{mark[0]}", one_line)
+    return MARKS.sub(
+        lambda mark: f"&#{ord(mark[0])};" if mark[0] in "<>&@|:" else rf"\{mark[0]}", one_line
+    )
 
 
 def code(words: str) -> str:
@@ -40,8 +42,11 @@ def render(report: Report) -> str:
         f"{code(place)} ({machine.usable_cores} of {machine.cores} cores), "
         f"{text(when(report.started_at))}.",
         _verdicts(report),
-        *[f"- **{row.verdict}** {text(row.budget.title)}: {text(row.reason)}"
-          for row in report.budgets if row.reason],
+        *[
+            f"- **{row.verdict}** {text(row.budget.title)}: {text(row.reason)}"
+            for row in report.budgets
+            if row.reason
+        ],
         *[f"- **breach** {text(breach.reason)}" for breach in report.breaches],
         _folded("Latency", _latency(report)),
         _folded("Memory", _memory(report)),
@@ -92,7 +97,9 @@ def _memory(report: Report) -> str:
 
 
 def _basis(report: Report) -> str:
-    lines = [f"- {text(row.budget.title)}: {text(row.basis)}" for row in report.budgets if row.basis]
+    lines = [
+        f"- {text(row.budget.title)}: {text(row.basis)}" for row in report.budgets if row.basis
+    ]
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """The verdicts: a table whose rows also lie on one scale, the limit at the same place in each."""
 
-from tinytx.measure.budgets import Row, Verdict
+from tinytx.measure.budgets import Quantity, Row, Verdict
 from tinytx.measure.pages.axis import Axis
 from tinytx.measure.pages.charts import box, drawing, line, words
 from tinytx.measure.pages.figures import told
@@ -73,8 +73,8 @@ def reasons(report: Report) -> Markup:
 def _row(row: Row, number: int, axis: Axis) -> Markup:
     limit = f"{'<' if row.budget.strict else '≤'} {row.budget.limit}"
     cells = [
-        ("measured", "Measured", _figure(row.measured and str(row.measured))),
-        ("bound", "99 % bound", _figure(row.upper and str(row.upper))),
+        ("measured", "Measured", _figure(row.measured)),
+        ("bound", "99 % bound", _figure(row.upper)),
         ("limit", "Limit", limit),
     ]
     return el(
@@ -90,8 +90,8 @@ def _row(row: Row, number: int, axis: Axis) -> Markup:
     )
 
 
-def _figure(text: str | None) -> str:
-    return text or "–"
+def _figure(quantity: Quantity | None) -> str:
+    return "–" if quantity is None else str(quantity)
 
 
 def _scale(rows: list[Row]) -> Axis:
