@@ -85,7 +85,7 @@ def read_history(folder: Path) -> History:
     if not found:
         raise UsageError(
             f"{folder} holds no report that can be read"
-            + (f" ({len(skipped)} other JSON files; the first: {skipped[0]})" if skipped else ""),
+            + (f" (other JSON files: {len(skipped)}; the first: {skipped[0]})" if skipped else ""),
             "store some: tinytx bench BUNDLE --report DIR/NAME.json",
         )
     for series in found.values():

@@ -57,7 +57,7 @@ def check_writable(path: Path, option: str, bundle: Path | None = None) -> None:
     """Raise :class:`UsageError` when ``path``, which ``option`` named, cannot be written."""
     if bundle is not None and path.resolve().is_relative_to(bundle.resolve()):
         raise UsageError(f"{option} {path} is inside the bundle, which would damage it")
-    with os_errors_as(UsageError, f"write the file of {option} to {path}"):
+    try:
         if path.is_dir():
             raise UsageError(f"{option} {path} is a folder, not a file")
         if path.exists() and not path.is_file():
@@ -66,3 +66,5 @@ def check_writable(path: Path, option: str, bundle: Path | None = None) -> None:
         with atomic_file(probe):
             pass
         probe.unlink()
+    except OSError as error:
+        raise UsageError(f"cannot write {option} {path}: {error.strerror}") from error

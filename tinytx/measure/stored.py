@@ -1,15 +1,18 @@
 """A stored report, read back: the JSON document of :func:`tinytx.measure.report.document`."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from tinytx.errors import UsageError, os_errors_as
-from tinytx.measure.budgets import FIGURES, Budget, Quantity, Row, Verdict
+from tinytx.measure.budgets import FIGURES, UNITS, Budget, Quantity, Row, Verdict
 from tinytx.measure.report import SCHEMA, Report
 
 MAX_BYTES = 1_000_000_000
+LARGEST = 2**63
+"""No figure of a report is beyond it: 292 years in nanoseconds."""
 
 
 def read_report(path: Path) -> Report:
@@ -34,15 +37,29 @@ def parse_report(data: bytes, source: str) -> Report:
         raise UsageError(f"{foreign}: it lacks what every report has")
     if plain["schema"] != SCHEMA:
         raise UsageError(
-            f"{source} is a report of schema {plain['schema']}; this tinytx reads {SCHEMA}",
+            f"{source} is a report of schema {plain['schema']!r:.40}; this tinytx reads {SCHEMA}",
             "read it with the tinytx that wrote it, or bench again",
         )
     try:
+        _check_numbers(plain)
         machine = msgspec.convert(plain.pop("machine"), dict[str, Any])
         plain["budgets"] = [_row(row) for row in msgspec.convert(plain["budgets"], list[_Flat])]
         return msgspec.convert({**plain, **machine}, Report)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{foreign}: {error}") from error
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise UsageError(f"{source} is a damaged report: {error}") from error
+
+
+def _check_numbers(found: object) -> None:
+    """Raise ``ValidationError`` for a number that no measurement gives."""
+    if isinstance(found, dict):
+        found = list(found.values())
+    if isinstance(found, list):
+        if found and all(type(one) is int for one in found):
+            found = [min(found), max(found)]
+        for one in found:
+            _check_numbers(one)
+    elif isinstance(found, int | float) and not -LARGEST < found < LARGEST:
+        raise msgspec.ValidationError("it holds a number that no measurement gives")
 
 
 class _Flat(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +80,10 @@ class _Flat(msgspec.Struct, frozen=True, kw_only=True):
 def _row(flat: _Flat) -> Row:
     if flat.name not in FIGURES:
         raise msgspec.ValidationError(f"unknown budget {flat.name!r}")
+    if UNITS.get(flat.unit, ("",))[0] != FIGURES[flat.name][0]:
+        raise msgspec.ValidationError(f"{flat.unit!r} is no unit of {flat.name}")
+    if not 0.0 < flat.limit < math.inf:
+        raise msgspec.ValidationError(f"the limit of {flat.name} must be above 0")
 
     def told(amount: float | None) -> Quantity | None:
         return None if amount is None else Quantity(amount, flat.unit)
