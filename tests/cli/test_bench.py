@@ -98,7 +98,10 @@ def test_json_goes_to_stdout_and_into_the_report(
         (["bench", "/proc"], 9, "manifest.json is missing"),
         (["bench", "/proc/self/stat"], 9, "not a bundle"),
         (["bench", "x", "--budgets", "/nowhere"], 64, "No such file"),
-        (["bench", "x", "--report", "/proc/r.json"], 64, "cannot write the report"),
+        (["bench", "x", "--report", "/proc/r.json"], 64, "cannot write --report /proc/r.json"),
+        (["bench", "x", "--html", "/proc/r.html"], 64, "cannot write --html /proc/r.html"),
+        (["bench", "x", "--markdown", "x/r.md"], 64, "inside the bundle"),
+        (["bench", "x", "--markdown", "/t", "--html", "/t"], 64, "also the file of --markdown"),
         (["bench", "x", "--threads", "0"], 64, "--threads"),
         (["bench", "x", "--time-limit", "-1"], 64, "--time-limit"),
         (["bench", "x", "--bugdets", "f"], 64, "--budgets"),
@@ -109,6 +112,20 @@ def test_bad_input(
 ) -> None:
     assert run(arguments) == code
     assert words in capsys.readouterr().err
+
+
+def test_the_pages_are_written_beside_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(benches, "run_bench", pretend)
+    page, text, stored = (tmp_path / name for name in ("r.html", "r.md", "r.json"))
+    arguments = ["bench", "x", "--budgets", limits(tmp_path, 2), "--html", str(page)]
+    assert run([*arguments, "--markdown", str(text), "--report", str(stored), "--quiet"]) == 7
+    assert "<h1>" in page.read_text()
+    assert "❌ FAIL" in text.read_text()
+    capsys.readouterr()
+    assert run(["report", str(stored)]) == 0
+    assert "FAIL next token, p95: 3 ms is over the limit" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_with_130_and_leaves_no_worker(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -77,26 +77,6 @@ def test_the_latency_table_shows_the_worst_process() -> None:
     ]
 
 
-def test_a_place_that_cannot_be_written_is_found_before_measuring(tmp_path: Path) -> None:
-    for bad in (Path("/proc/report.json"), tmp_path, tmp_path / "file" / "report.json"):
-        (tmp_path / "file").touch()
-        with pytest.raises(UsageError, match="report"):
-            reports.check_writable(bad, tmp_path / "bundle")
-
-
-def test_a_report_inside_the_bundle_is_refused_since_it_would_damage_it(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="inside the bundle"):
-        reports.check_writable(tmp_path / "report.json", tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_probe_leaves_nothing_behind_and_keeps_an_old_report(tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_text("old")
-    reports.check_writable(tmp_path / "report.json", tmp_path / "bundle")
-    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
-    assert (tmp_path / "report.json").read_text() == "old"
-
-
 def test_a_report_that_cannot_be_written_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="cannot write the report"):
         reports.write(Path("/proc/none/report.json"), make(Verdict.PASS))

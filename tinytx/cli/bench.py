@@ -1,11 +1,19 @@
-"""``tinytx bench``: measure a bundle and judge it against budgets."""
+"""``tinytx bench``: measure a bundle and judge it against budgets, or show a history of it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinytx.cli.common import bundle_argument, console, json_option, print_json, quiet_option
+from tinytx.cli.bench_options import (
+    REPORT,
+    budgets_and_settings,
+    measuring_options,
+    outputs,
+    page_options,
+)
+from tinytx.cli.common import console, json_option, print_json, quiet_option
+from tinytx.cli.verdicts import print_verdicts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,40 +24,30 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@bundle_argument
-@click.option(
-    "--budgets",
-    "budget_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Limits to judge by. [default: the constitution]",
+@click.argument(
+    "bundle", metavar="BUNDLE", type=click.Path(path_type=Path, file_okay=True), required=False
 )
-@click.option("--threads", type=click.IntRange(1, 1_024), help="Threads of onnxruntime.")
+@measuring_options
+@REPORT
+@page_options
 @click.option(
-    "--time-limit",
-    type=click.FloatRange(1, 86_400),
-    default=300.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Add no more samples after this; what is open then is INVALID.",
-)
-@click.option(
-    "--report",
-    "report_file",
+    "--history",
+    "history_folder",
     type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write the whole report, raw samples included, as JSON.",
+    metavar="DIR",
+    help="Measure nothing: show the trend over the reports stored in DIR.",
 )
 @json_option
 @quiet_option
+@click.pass_context
 def command(
-    bundle: Path,
-    budget_file: Path | None,
-    threads: int | None,
-    time_limit: float,
-    report_file: Path | None,
+    context: click.Context,
+    /,
+    bundle: Path | None,
+    history_folder: Path | None,
     as_json: bool,
     quiet: bool,
+    **flags: Any,
 ) -> None:
     """Measure BUNDLE and judge it: PASS, FAIL or INVALID for each budget.
 
@@ -59,23 +57,26 @@ def command(
     \b
     Example:
       tinytx bench data/bundle
-      tinytx bench data/bundle --budgets mine.toml --report report.json
+      tinytx bench data/bundle --budgets mine.toml --report reports/monday.json --html page.html
+      tinytx bench --history reports
     """
-    from tinytx.measure import report as reports
-    from tinytx.measure.bench import BenchSettings
-    from tinytx.measure.budgets import load_budgets
+    if history_folder is not None:
+        from tinytx.cli.history import show_history
 
-    budgets = load_budgets(budget_file)
-    if report_file is not None:
-        reports.check_writable(report_file, bundle)
-    people = console()
-    settings = BenchSettings(threads=threads, time_limit=time_limit)
+        show_history(context, history_folder, flags)
+        return
+    if bundle is None:
+        raise click.MissingParameter(ctx=context, param=context.command.params[0])
+    from tinytx.measure import report as reports
+
+    budgets, settings = budgets_and_settings(flags)
+    files = outputs(flags)
+    files.check(bundle)
     report = bench_with_progress(bundle, budgets, settings, console(quiet))
-    if report_file is not None:
-        reports.write(report_file, report)
+    files.write(report)
     if as_json:
         print_json(reports.document(report))
-    print_verdicts(report, people, details=not quiet)
+    print_verdicts(report, console(), details=not quiet)
     if error := reports.failure(report):
         raise error
 
@@ -99,17 +100,3 @@ def bench_with_progress(
             )
 
         return run_bench(bundle, budgets, settings, show)
-
-
-def print_verdicts(report: "Report", people: "Console", details: bool = True) -> None:
-    """The verdict table, the reasons below it, and with ``details`` what lies behind it."""
-    from tinytx.cli import tables
-
-    if details:
-        people.print(tables.latency_table(report))
-    people.print(tables.verdict_table(report))
-    for line in tables.reason_lines(report):
-        people.print(line)
-    if details:
-        for line in tables.basis_lines(report):
-            people.print(line, style="dim", markup=False)

@@ -1,5 +1,6 @@
 """``tinytx quickstart``: the whole chain on the built-in corpus, ending with the verdicts."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ def command(output_dir: Path, epochs: int, overwrite: bool, as_json: bool, quiet
     _title(people, "sample")
     text = _sample(space)
     people.print(text, style="italic", markup=False)
-    from tinytx.cli.bench import print_verdicts
+    from tinytx.cli.verdicts import print_verdicts
 
     print_verdicts(report, console(), details=False)
     people.print(f'\nnext: tinytx generate {space.bundle} "Once upon a time"', markup=False)
@@ -91,14 +92,15 @@ def _bench(space: "Workspace", people: "Console") -> "Report":
 
     from tinytx.bundle import Bundle
     from tinytx.cli.bench import bench_with_progress
-    from tinytx.errors import MeasurementInvalid, os_errors_as
-    from tinytx.measure import report as reports
+    from tinytx.errors import UsageError
     from tinytx.measure.bench import BenchSettings
     from tinytx.measure.budgets import Verdict, load_budgets, policy_file
     from tinytx.measure.machine import observe
-    from tinytx.workspace import atomic_write, sha256_file
+    from tinytx.measure.outputs import Outputs
+    from tinytx.measure.stored import read_report
+    from tinytx.workspace import sha256_file
 
-    path, cache = space.root / "report.json", space.root / "stamps" / "report.cache"
+    path, page = space.root / "report.json", space.root / "report.html"
     stamp, seen = space.stamp("bench"), observe()
     inputs = {
         "bundle": Bundle(space.bundle).id,
@@ -111,16 +113,16 @@ def _bench(space: "Workspace", people: "Console") -> "Report":
         "system": platform.release(),
         "versions": seen.versions,
     }
-    if stamp.matches(here, inputs) and (report := reports.unpack(cache.read_bytes())) is not None:
-        people.print("      skipped: this bundle was measured on this machine")
-        return report
+    if stamp.matches(here, inputs):
+        with suppress(UsageError):  # a report of another version: measure again
+            report = read_report(path)
+            people.print("      skipped: this bundle was measured on this machine")
+            return report
     report = bench_with_progress(space.bundle, load_budgets(), BenchSettings(), people)
-    with os_errors_as(MeasurementInvalid, "write the report"):
-        reports.write(path, report)
-        if report.verdict is not Verdict.INVALID:  # what was not proven is measured again
-            atomic_write(cache, reports.pack(report))
-            stamp.write(here, inputs, [path, cache])
-    people.print(f"      measured in {report.seconds:.0f} s, {path}", markup=False)
+    Outputs(json=path, html=page).write(report)
+    if report.verdict is not Verdict.INVALID:  # what was not proven is measured again
+        stamp.write(here, inputs, [path])
+    people.print(f"      measured in {report.seconds:.0f} s, {page}", markup=False)
     return report
 
 

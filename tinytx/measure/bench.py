@@ -210,6 +210,7 @@ def _facts(bundle: Bundle) -> BundleFacts:
         id=bundle.id,
         path=str(bundle.folder),
         files={name: facts.size for name, facts in manifest.files.items()},
+        sha256={name: facts.sha256 for name, facts in manifest.files.items()},
         parameters=manifest.model.parameters,
         precision=manifest.model.precision,
         bits_per_byte=manifest.quality.bits_per_byte,

@@ -11,7 +11,7 @@ from tinytx.measure.budgets import Row, Verdict
 from tinytx.measure.conditions import Breach, Use
 from tinytx.measure.machine import Machine
 from tinytx.measure.protocol import Answer
-from tinytx.workspace import atomic_file, write_json
+from tinytx.workspace import write_json
 
 SCHEMA = 1
 
@@ -47,6 +47,8 @@ class BundleFacts(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     files: dict[str, int]
     """Sizes in bytes."""
+    sha256: dict[str, str] = {}
+    """Of each file."""
     parameters: int
     precision: str
     bits_per_byte: float
@@ -153,34 +155,7 @@ def failure(report: Report) -> TinytxError | None:
     return None
 
 
-def check_writable(path: Path, bundle: Path) -> None:
-    """Raise :class:`UsageError` now, not after a minute of measuring."""
-    if path.resolve().is_relative_to(bundle.resolve()):
-        raise UsageError(f"--report {path} is inside the bundle, which would damage it")
-    if path.is_dir():
-        raise UsageError(f"--report {path} is a folder, not a file")
-    with os_errors_as(UsageError, f"write the report to {path}"):
-        probe = path.with_name(f".{path.name}.probe")
-        with atomic_file(probe):
-            pass
-        probe.unlink()
-
-
 def write(path: Path, report: Report) -> None:
     """Write the JSON document, whole or not at all. Raises :class:`UsageError`."""
     with os_errors_as(UsageError, f"write the report to {path}"):
         write_json(path, document(report))
-
-
-def pack(report: Report) -> bytes:
-    """The report as :func:`unpack` reads it again: for a cache, not for people."""
-    return msgspec.json.encode(report)
-
-
-def unpack(data: bytes) -> Report | None:
-    """What :func:`pack` wrote; None when it is damaged or of another version."""
-    try:
-        report = msgspec.json.decode(data, type=Report)
-    except msgspec.MsgspecError:
-        return None
-    return report if report.schema == SCHEMA else None

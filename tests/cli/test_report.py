@@ -1,0 +1,40 @@
+"""``tinytx report``: a stored report shown again."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tinytx.cli.main import run
+
+STORED = Path(__file__).parents[1] / "fixtures" / "report-1.json"
+
+
+def test_a_stored_report_is_shown_and_drawn_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+    assert run(["report", str(STORED), "--html", str(page), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == json.loads(STORED.read_bytes())
+    assert "2d97d65ffcfe" in err
+    assert "next token at 256" in err
+    assert "All 5 budgets are kept" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "FILE"),
+        (["/nowhere.json"], "No such file"),
+        ([str(STORED.with_name("README.md"))], "is not a report"),
+        ([str(STORED), "--html", "/proc/x.html"], "cannot write --html /proc/x.html"),
+        ([str(STORED), "--html", str(STORED)], "the report that is read"),
+        ([str(STORED), "--report", "x"], "No such option"),
+    ],
+)
+def test_bad_input(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
+    before = STORED.read_bytes()
+    assert run(["report", *arguments]) == 64
+    assert words in capsys.readouterr().err
+    assert STORED.read_bytes() == before

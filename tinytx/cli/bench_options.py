@@ -1,0 +1,91 @@
+"""The flags of ``tinytx bench`` by what they are for, and the values that they stand for."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tinytx.cli.common import F
+
+if TYPE_CHECKING:
+    from tinytx.measure.bench import BenchSettings
+    from tinytx.measure.budgets import Budget
+    from tinytx.measure.outputs import Outputs
+
+MEASURING = (
+    click.option(
+        "--budgets",
+        "budget_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Limits to judge by. [default: the constitution]",
+    ),
+    click.option("--threads", type=click.IntRange(1, 1_024), help="Threads of onnxruntime."),
+    click.option(
+        "--time-limit",
+        type=click.FloatRange(1, 86_400),
+        default=300.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Add no more samples after this; what is open then is INVALID.",
+    ),
+)
+"""How to measure. None of these goes together with --history."""
+
+PAGES = (
+    click.option(
+        "--markdown",
+        "markdown_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write Markdown, as for a pull request.",
+    ),
+    click.option(
+        "--html",
+        "html_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write one self-contained HTML page.",
+    ),
+)
+"""Files for people to read."""
+
+REPORT = click.option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the whole report, raw samples included, as JSON.",
+)
+
+
+def measuring_options(function: F) -> F:
+    """Give a command all of :data:`MEASURING`."""
+    return _all(MEASURING, function)
+
+
+def page_options(function: F) -> F:
+    """Give a command all of :data:`PAGES`."""
+    return _all(PAGES, function)
+
+
+def _all(options: tuple[Any, ...], function: F) -> F:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def budgets_and_settings(flags: dict[str, Any]) -> "tuple[list[Budget], BenchSettings]":
+    """What :data:`MEASURING` stands for. Raises :class:`UsageError`."""
+    from tinytx.measure.bench import BenchSettings
+    from tinytx.measure.budgets import load_budgets
+
+    settings = BenchSettings(threads=flags["threads"], time_limit=flags["time_limit"])
+    return load_budgets(flags["budget_file"]), settings
+
+
+def outputs(flags: dict[str, Any]) -> "Outputs":
+    """The files that the flags ask for."""
+    from tinytx.measure.outputs import Outputs
+
+    return Outputs(flags.get("report_file"), flags["markdown_file"], flags["html_file"])

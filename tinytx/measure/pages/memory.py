@@ -1,0 +1,122 @@
+"""Drawings of memory: each phase against the budgets, and what the resident memory is made of."""
+
+from typing import Any
+
+from tinytx.measure.pages.axis import Axis
+from tinytx.measure.pages.charts import (
+    LINE,
+    Mark,
+    bottom_axis,
+    box,
+    drawing,
+    figure,
+    legend,
+    marks_above,
+    words,
+)
+from tinytx.measure.pages.figures import MB, limit_in, phases, told
+from tinytx.measure.pages.markup import Markup, el, join
+from tinytx.measure.pages.tables import numbers_table
+from tinytx.measure.protocol import Phases
+from tinytx.measure.report import Report
+
+ROW = 42.0
+BAR = 14.0
+COLOURS = 8
+"""Colours of parts in the style sheet; a ninth part begins again."""
+
+
+def by_phase(report: Report) -> Markup | None:
+    """The peak of each phase, and what is held at rest, against both budgets."""
+    found = phases(report)
+    if not found:
+        return None
+    worst = max(found, key=lambda one: one.peak)
+    bars = _bars(worst)
+    marks = [
+        Mark(limit, f"{label} {told(limit, 'MB')}", "limit")
+        for name, label in (("rss", "limit at rest"), ("peak_memory", "limit of the peak"))
+        if (limit := limit_in(report, name, MB)) is not None
+    ]
+    axis = Axis(0.0, 1.04 * max(*(size for _, size, _ in bars), *(m.figure for m in marks), 1.0))
+    top = len(marks) * LINE + 4.0
+    bottom = top + ROW * len(bars) + 6.0
+    parts = [bottom_axis(axis, top, bottom, "MB"), marks_above(axis, marks, bottom)]
+    for place, (label, size, kind) in enumerate(bars):
+        parts.append(_bar(top + place * ROW, axis, label, size, kind, worst))
+    description = "; ".join(f"{label}: {told(size, 'MB')}" for label, size, _ in bars)
+    picture = drawing("phases", "Memory by phase", description, bottom + LINE + 6.0, *parts)
+    return figure(picture, _caption(found, worst), _kinds(bool(worst.at_rest.anonymous)))
+
+
+def _bars(phase: Phases) -> list[tuple[str, float, str]]:
+    peaks = (
+        ("interpreter and libraries", phase.interpreter),
+        ("loading the bundle", phase.load),
+        ("reading the prompt", phase.prompt),
+        ("writing to the longest context", phase.decode),
+    )
+    bars = [(label, size / MB, "peak") for label, size in peaks]
+    return [*bars, ("at rest afterwards", phase.at_rest.rss / MB, "rest")]
+
+
+def _bar(y: float, axis: Axis, label: str, size: float, kind: str, phase: Phases) -> Markup:
+    text = words(0, y + 15, f"{label}: {told(size, 'MB')}", "label", "start", dx=2)
+    if kind == "peak":
+        return join(text, box(0, y + 21, axis.at(size), BAR, "peak"))
+    heap = axis.at(phase.at_rest.anonymous / MB)
+    whole = axis.at(size)
+    files = box(heap, y + 21, whole - heap, BAR, "files")
+    return join(text, box(0, y + 21, heap, BAR, "heap"), files)
+
+
+def _kinds(split: bool) -> Markup:
+    entries = [("peak", "peak of the phase (VmHWM)")]
+    if split:
+        entries += [("heap", "at rest: heap and caches"), ("files", "at rest: files (libraries)")]
+    return legend(*entries)
+
+
+def _caption(found: list[Phases], worst: Phases) -> str:
+    spread = told((max(p.peak for p in found) - min(p.peak for p in found)) / MB, "MB")
+    marks = (
+        "Each phase has its own high-water mark."
+        if worst.separate
+        else "The kernel here allows no reset of the high-water mark, so the phases accumulate."
+    )
+    return (
+        f"The largest of {len(found)} fresh processes; their peaks span {spread}. {marks} "
+        f"In swap at rest: {told(worst.at_rest.swap / MB, 'MB')}."
+    )
+
+
+def attribution(report: Report) -> Markup | None:
+    """What resident memory is made of, when the bench was asked why."""
+    # Any: older reports have no such field, and this page reads them as well.
+    found: Any = getattr(report, "attribution", None)
+    if found is None or not found.parts:
+        return None
+    parts = sorted(found.parts, key=lambda part: part.bytes, reverse=True)
+    whole = max(sum(max(part.bytes, 0) for part in parts), 1)
+    place, pieces = 0.0, []
+    for number, part in enumerate(parts):
+        share = max(part.bytes, 0) / whole
+        pieces.append(box(place, 2, share, 26, f"part part{number % COLOURS}"))
+        place += share
+    sizes = ", ".join(f"{part.name} {told(part.bytes / MB, 'MB')}" for part in parts)
+    picture = drawing("attribution", "What resident memory is made of", sizes, 30.0, *pieces)
+    rows = [
+        (
+            join(el("span", class_=f"swatch part{number % COLOURS}"), part.name),
+            told(part.bytes / MB, "MB"),
+            f"{part.bytes / whole:.0%}",
+            part.knob,
+        )
+        for number, part in enumerate(parts)
+    ]
+    gap = abs(whole - found.total) / max(found.total, 1)
+    caption = f"{told(found.total / MB, 'MB')} at rest; the parts add up to it within {gap:.1%}."
+    headings = ("part", "size", "share", "what would change it")
+    return join(
+        figure(picture, caption), numbers_table("Parts of resident memory", headings, rows, (1, 2))
+    )

@@ -1,0 +1,70 @@
+"""How to repeat a bench: the command, the budgets as a file, the settings and the versions."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from tinytx.measure.pages.markup import Markup, clean, el, join
+from tinytx.measure.pages.tables import facts, numbers_table
+from tinytx.measure.report import Report
+
+BUDGETS = "budgets.toml"
+
+
+def command(report: Report) -> str:
+    """The command line that does this bench again, given the bundle and the budget file."""
+    words = ["tinytx", "bench", PurePath(report.bundle.path).name or "bundle"]
+    words += ["--budgets", BUDGETS]
+    processes = report.settings.get("processes")
+    if isinstance(processes, Mapping) and isinstance(processes.get("threads"), int):
+        words += ["--threads", str(processes["threads"])]
+    limit = report.settings.get("time_limit")
+    if isinstance(limit, int | float):
+        words += ["--time-limit", f"{limit:g}"]
+    return clean(shlex.join(words))
+
+
+def budget_file(report: Report) -> str:
+    """The limits of this report as a budget file."""
+    lines = ["schema = 1"]
+    for row in report.budgets:
+        limit = row.budget.limit
+        key = "under" if row.budget.strict else "at_most"
+        lines += ["", f"[budget.{row.budget.name}]", f"{key} = {limit.amount:.17g}"]
+        lines.append(f'unit = "{limit.unit}"')
+    return "\n".join(lines) + "\n"
+
+
+def how_to_repeat(report: Report) -> Markup:
+    """The command and what it needs."""
+    need = (
+        f"tinytx {report.tinytx}, the bundle with the id above in the folder that the command "
+        f"names, and the limits below as {BUDGETS}:"
+    )
+    return join(
+        el("p", need),
+        el("pre", el("code", command(report)), tabindex=0),
+        el("details", el("summary", BUDGETS), el("pre", el("code", budget_file(report)))),
+    )
+
+
+def settings(report: Report) -> Markup:
+    """Every setting of the scenarios, and the version of every library."""
+    rows = [(name, told) for name, told in _flat(report.settings)]
+    versions = [("Python", report.before.python), *report.before.versions.items()]
+    table = numbers_table("Settings", ("setting", "value"), rows) if rows else None
+    return join(
+        facts(versions),
+        el("details", el("summary", f"All {len(rows)} settings"), table) if table else None,
+    )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, found in tree.items():
+        if isinstance(found, Mapping):
+            yield from _flat(found, f"{prefix}{name}.")
+        elif isinstance(found, list | tuple):
+            yield f"{prefix}{name}", ", ".join(str(one) for one in found)
+        else:
+            yield f"{prefix}{name}", str(found)
