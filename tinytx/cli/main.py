@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train a model: text in, checkpoint out",
     "export": "turn the best checkpoint into a verified bundle",
     "bench": "measure a bundle and judge it against budgets",
+    "compare": "two reports, or two bundles measured in turns: what differs, and by how much",
     "generate": "continue a prompt with a bundle",
     "verify": "check a bundle's integrity and its golden outputs on this machine",
     "doctor": "what can this machine do: train, export, run, be measured",
