@@ -30,6 +30,8 @@ from statistics import NormalDist
 import msgspec
 import numpy as np
 
+PAIRS = 20
+"""So many, by default, that one pair that was disturbed cannot hide a difference."""
 POWER = 0.9
 """The probability with which the "smallest difference that could be seen" would be seen."""
 

@@ -15,11 +15,11 @@ import msgspec
 from tinytx.bundle import Bundle
 from tinytx.measure import launch, machine
 from tinytx.measure.bench import HUNG_LIMIT, Progress, check_unchanged
+from tinytx.measure.difference import PAIRS
 from tinytx.measure.protocol import Answer, Task
 from tinytx.measure.report import ProcessRun
 from tinytx.measure.scenarios import Scenarios, lengths, load_scenarios
 
-PAIRS = 16
 SIDES = ("A", "B")
 
 
