@@ -12,6 +12,8 @@ from tinytx.measure.scenarios import SECTIONS
 
 HARMLESS = {"processes.per_scenario", "next_token.most"}
 """Settings that change how much is known, not what is measured."""
+FEW = 90
+"""Steps of a process below which its p95 is little more than its slowest step."""
 LIBRARIES = ("tinytx", "onnxruntime", "numpy")
 
 
@@ -73,6 +75,9 @@ def of_run(run: Interleaved) -> tuple[list[str], list[str]]:
     restless = sum(not answer.settled for answer in answers)
     if restless:
         warnings.append(f"{restless} of {len(answers)} processes did not settle in their warm-up")
+    fewest = min((len(answer.samples_ns) for answer in answers), default=FEW)
+    if fewest < FEW:
+        warnings.append(f"a process had time for {fewest} steps only: a longer --time-limit helps")
     return invalid, warnings
 
 

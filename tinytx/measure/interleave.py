@@ -20,6 +20,12 @@ from tinytx.measure.protocol import Answer, Task
 from tinytx.measure.report import ProcessRun
 from tinytx.measure.scenarios import Scenarios, lengths, load_scenarios
 
+SAMPLING_SHARE = 0.5
+"""Of the time limit; the rest is for starting processes."""
+LEAST_SECONDS = 0.2
+"""For warm-up and samples of one process. All have the same, so that all pairs are alike."""
+STEPS = 1_024
+"""Next tokens of one process, if its seconds allow."""
 SIDES = ("A", "B")
 
 
@@ -122,6 +128,7 @@ def _run_all(
     """One process at a time. Returns the number of pairs that were measured."""
     deadline = time.monotonic() + settings.time_limit
     total = settings.pairs * len(scenarios)
+    seconds = max(settings.time_limit / (2 * total) * SAMPLING_SHARE, LEAST_SECONDS)
     for pair in range(settings.pairs):
         if pair and time.monotonic() >= deadline:
             return pair
@@ -134,8 +141,6 @@ def _run_all(
             if sum(launch.HUNG in other.trouble for other in scenarios) >= HUNG_LIMIT:
                 scenario.trouble = "not run: two other scenarios hung"
                 continue
-            processes = 2 * (total - pair * len(scenarios) - number)
-            seconds = max(deadline - time.monotonic(), 1.0) / processes
             _run_pair(scenario, bundles, policy, settings, seconds, reverse=pair % 2 == 1)
     if progress:
         progress(Progress(total, total, "done"))
