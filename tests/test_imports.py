@@ -47,7 +47,7 @@ FOREIGN = {
     "export": {"torch", "onnx", "onnxruntime", "numpy", "msgspec"},
     "cli": {"click", "rich", "msgspec", "psutil"},
 }
-IMPORTED_LAZILY = {"cli/progress.py", "cli/tables.py"}
+IMPORTED_LAZILY = {"cli/progress.py", "cli/tables.py", "cli/comparison_table.py"}
 """Modules of cli that draw; they are themselves imported inside functions only."""
 
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "export": "turn the best checkpoint into a verified bundle",
     "bench": "measure a bundle and judge it against budgets",
     "report": "show a stored report again, as a table, Markdown or HTML",
+    "compare": "two reports, or two bundles measured in turns: what differs, and by how much",
     "generate": "continue a prompt with a bundle",
     "verify": "check a bundle's integrity and its golden outputs on this machine",
     "doctor": "what can this machine do: train, export, run, be measured",

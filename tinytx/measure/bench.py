@@ -88,7 +88,7 @@ def run_bench(
     plans = _plan(bundle, scenarios)
     _run_all(plans, _Tasks(bundle, budgets, scenarios, plans), settings, progress)
     after = machine.observe(settings.root)
-    _check_unchanged(bundle)
+    check_unchanged(bundle)
     done = [
         Scenario(name=p.name, kind=p.kind, length=p.length, processes=p.processes) for p in plans
     ]
@@ -100,7 +100,7 @@ def run_bench(
         started_at=started_at,
         seconds=time.monotonic() - start,
         verdict=overall(rows),
-        bundle=_facts(bundle),
+        bundle=bundle_facts(bundle),
         budgets=rows,
         scenarios=done,
         breaches=found,
@@ -193,7 +193,7 @@ def _run_all(
         progress(Progress(len(queue), len(queue), "done"))
 
 
-def _check_unchanged(bundle: Bundle) -> None:
+def check_unchanged(bundle: Bundle) -> None:
     """Raise :class:`BundleError` when the bundle is no longer the one that was opened."""
     try:
         again = Bundle(bundle.folder)
@@ -204,7 +204,8 @@ def _check_unchanged(bundle: Bundle) -> None:
         raise BundleError(f"the bundle changed while it was measured: it is now {again.id[:12]}")
 
 
-def _facts(bundle: Bundle) -> BundleFacts:
+def bundle_facts(bundle: Bundle) -> BundleFacts:
+    """What a report says about its bundle."""
     manifest = bundle.manifest
     return BundleFacts(
         id=bundle.id,
@@ -214,4 +215,6 @@ def _facts(bundle: Bundle) -> BundleFacts:
         parameters=manifest.model.parameters,
         precision=manifest.model.precision,
         bits_per_byte=manifest.quality.bits_per_byte,
+        val_sha256=manifest.provenance.val_sha256,
+        tokenizer_sha256=manifest.provenance.tokenizer_sha256,
     )

@@ -52,6 +52,9 @@ class BundleFacts(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
     precision: str
     bits_per_byte: float
+    val_sha256: str = ""
+    """Of the text that the bits per byte were measured on."""
+    tokenizer_sha256: str = ""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

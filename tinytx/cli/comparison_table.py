@@ -1,0 +1,117 @@
+"""What ``tinytx compare`` shows to people: the progress, the table, the sentence."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from tinytx.measure.bench import Progress
+from tinytx.measure.comparison import Compared, Comparison, Finding, share, signed, unseen
+
+COLOURS = {
+    Finding.FASTER: "green",
+    Finding.SMALLER: "green",
+    Finding.BETTER: "green",
+    Finding.SLOWER: "bold red",
+    Finding.LARGER: "bold red",
+    Finding.WORSE: "bold red",
+    Finding.UNMEASURED: "yellow",
+    Finding.INCOMPARABLE: "yellow",
+}
+PLAIN_EVERY_SECONDS = 10.0
+PLAIN_WIDTH = 114
+
+
+@contextmanager
+def progress_on(people: Console) -> Iterator[Callable[[Progress], None]]:
+    """A bar on a terminal, a line now and then elsewhere."""
+    if people.is_terminal and not people.quiet:
+        with Bar(console=people, transient=True) as bar:
+            task = bar.add_task("compare", total=None)
+            yield lambda now: bar.update(
+                task, total=now.total, completed=now.done, description=now.doing
+            )
+        return
+    last = time.monotonic()
+
+    def line(now: Progress) -> None:
+        nonlocal last
+        if time.monotonic() - last > PLAIN_EVERY_SECONDS:
+            last = time.monotonic()
+            people.print(f"{now.done}/{now.total} {now.doing}", markup=False)
+
+    yield line
+
+
+def print_comparison(comparison: Comparison, people: Console, details: bool = True) -> None:
+    """The table, why a figure has no finding, the warnings, and the sentence."""
+    if not people.is_terminal:
+        people.width = max(people.width, PLAIN_WIDTH)
+    people.print(_table(comparison))
+    for line in _reasons(comparison):
+        people.print(line, markup=False)
+    if details:
+        sure = f"all intervals hold together with {comparison.confidence:.0%} confidence"
+        people.print(f"{comparison.basis}; {sure}", style="dim", markup=False)
+    for warning in [*comparison.invalid, *comparison.warnings]:
+        people.print(f"[yellow]note:[/] {escape(warning)}")
+    people.print(escape(comparison.overall), style="bold")
+
+
+def print_unseen(comparison: Comparison, people: Console, slower_than: float) -> None:
+    """What a gate at ``slower_than`` could have overlooked."""
+    if told := unseen(comparison, slower_than):
+        people.print(f"[yellow]note:[/] {told}")
+
+
+def _reasons(comparison: Comparison) -> list[str]:
+    """Why figures have no finding; a reason that several share is told once."""
+    names: dict[str, list[str]] = {}
+    for figure in comparison.figures:
+        if figure.reason:
+            names.setdefault(figure.reason, []).append(figure.name)
+    return [
+        f"{', '.join(sharing) if len(sharing) < 4 else f'{len(sharing)} figures'}: {reason}"
+        for reason, sharing in names.items()
+    ]
+
+
+def _table(comparison: Comparison) -> Table:
+    names = f"A {_side(comparison.a.path)}, B {_side(comparison.b.path)}"
+    table = Table(title=escape(names), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("figure")
+    for heading in ("A", "B", "change", "interval", "visible from"):
+        table.add_column(heading, justify="right")
+    table.add_column("finding")
+    for figure in comparison.figures:
+        table.add_row(*_row(figure))
+    return table
+
+
+def _side(path: str) -> str:
+    return path if len(path) <= 40 else f"...{path[-37:]}"
+
+
+def _row(figure: Compared) -> list[str]:
+    change = figure.difference
+    interval = visible = "-"
+    if change and change.lower is not None and change.upper is not None:
+        interval = f"{signed(change.lower)} to {signed(change.upper)}"
+        visible = share(change.smallest or 0.0)
+        if change.lower == change.upper:
+            interval = "exact"
+    sides = (figure.a, figure.b)
+    colour = COLOURS.get(figure.finding, "none")
+    return [
+        figure.name,
+        *("-" if side is None else str(side).removesuffix(" bits/byte") for side in sides),
+        "-" if change is None else signed(change.change),
+        interval,
+        visible,
+        f"[{colour}]{figure.finding}[/]",
+    ]
