@@ -23,6 +23,7 @@ CODES = {
     "MeasurementInvalid": 8,
     "BundleError": 9,
     "UsageError": 64,
+    "OverwriteRefused": 64,
     "Interrupted": 130,
 }
 """The design's table."""
