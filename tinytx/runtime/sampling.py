@@ -40,7 +40,7 @@ class Sampler:
 
     def __init__(self, sampling: Sampling) -> None:
         self.sampling = sampling
-        # The standard library's Mersenne Twister: numpy.random costs 9 MB resident (OpenSSL and
+        # The standard library's Mersenne Twister: numpy.random costs 7 MB resident (OpenSSL and
         # its own generators), ten times as long per draw, and the seed's promise is the same.
         self._random = random.Random(sampling.seed)
 
