@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tinytx.bundle import GRAPH, TOKENIZER, Bundle, ModelFacts
 from tinytx.errors import BundleError, TokenizerError, UsageError
-from tinytx.runtime import footprint
+from tinytx.runtime import calibration, footprint
 from tinytx.tokenizer import Tokenizer
 
 Logits = NDArray[np.float32]
@@ -57,19 +57,28 @@ class Engine:
         self._length = 0
 
     @classmethod
-    def load(cls, folder: Path | str, threads: int = 1) -> "Engine":
-        """Load the bundle in ``folder``. Raises :class:`BundleError`."""
+    def load(cls, folder: Path | str, threads: int | None = 1) -> "Engine":
+        """Load the bundle in ``folder``. Raises :class:`BundleError`.
+
+        ``threads=None`` takes as many as are fastest here: see :mod:`tinytx.runtime.calibration`.
+        """
         bundle = Bundle(Path(folder))
         tokenizer = _load_tokenizer(bundle)
         footprint.give_back()  # what importing took: the peak is then in the import
-        engine = cls(
-            bundle.manifest.model,
-            bundle.read_file(GRAPH),
-            tokenizer,
-            threads=threads,
-            name=str(bundle.folder / GRAPH),
-            bundle_id=bundle.id,
-        )
+
+        def make(threads: int) -> Engine:
+            return cls(
+                bundle.manifest.model,
+                bundle.read_file(GRAPH),
+                tokenizer,
+                threads=threads,
+                name=str(bundle.folder / GRAPH),
+                bundle_id=bundle.id,
+            )
+
+        if threads is None:
+            threads = calibration.threads_for(bundle.id, make)
+        engine = make(threads)
         footprint.give_back()
         return engine
 
