@@ -2,7 +2,7 @@
 
 Standard operators only, rotary positions and attention written out, key and value of each step
 concatenated to a cache that the caller hands back. Written by hand and so leaner than what tracing
-gives: 161 nodes for three blocks, where ``torch.onnx.export`` of the same model makes 448 and is
+gives: 166 nodes for three blocks, where ``torch.onnx.export`` of the same model makes 448 and is
 1.2 times slower. Same weights and the same logits as :mod:`tinytx.export.graph`; see tests/bench.
 """
 
