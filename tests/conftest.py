@@ -1,6 +1,7 @@
 """Fixtures that many tests share: a small trained model and its bundle, made once a session."""
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ TINY = [
     "--set", "training.threads=1", "--quiet",
 ]  # fmt: skip
 """Flags of a model that trains in seconds."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What tests let tinytx remember stays out of the user's own cache folder."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYTX_CACHE_DIR", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -79,6 +79,23 @@ def test_chunks_of_any_sizes_have_the_logits_of_pytorch(
             np.testing.assert_allclose(logits, reference[engine.length - 1], **CLOSE)
 
 
+@pytest.mark.parametrize("chunk", [1, 5, 23, 24])
+def test_a_long_prompt_runs_in_chunks_with_the_logits_of_pytorch(
+    pair: Any, engine: Engine, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinytx.runtime.engine.PROMPT_CHUNK", chunk)
+    ids = text(12)
+    engine.reset()
+    logits = engine.append(ids)
+    assert engine.length == 24
+    np.testing.assert_allclose(logits, pair.reference(ids)[-1], **CLOSE)
+
+
+def test_the_weights_are_held_once(pair: Any) -> None:
+    """onnxruntime's wrapper would keep the file's bytes beside the session's own copy."""
+    assert not pair.engine()._session._model_bytes
+
+
 def test_logits_stay_what_they_were_while_the_engine_goes_on(engine: Engine) -> None:
     engine.reset()
     first = engine.append(text(3, 5))

@@ -26,7 +26,11 @@ from tinytx.cli.common import bundle_argument, console, json_option, print_json,
 @click.option("--top-p", type=float, default=0.95, show_default=True, help="Probability kept.")
 @click.option("--seed", type=int, help="The same seed gives the same text on the same machine.")
 @click.option("--stop", default="", metavar="TEXT", help="End before this text appears.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Processor threads; by default as many as are fastest here, measured once.",
+)
 @json_option
 @quiet_option
 def command(
@@ -38,7 +42,7 @@ def command(
     top_p: float,
     seed: int | None,
     stop: str,
-    threads: int,
+    threads: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:

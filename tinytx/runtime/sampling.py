@@ -1,5 +1,6 @@
 """From logits to the next token: greedy, or temperature, top-k and top-p (nucleus)."""
 
+import random
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,16 +40,33 @@ class Sampler:
 
     def __init__(self, sampling: Sampling) -> None:
         self.sampling = sampling
-        self._random = np.random.default_rng(sampling.seed)
+        # The standard library's Mersenne Twister: numpy.random costs 7 MB resident (OpenSSL and
+        # its own generators), ten times as long per draw, and the seed's promise is the same.
+        self._random = random.Random(sampling.seed)
 
     def __call__(self, logits: NDArray[np.float32]) -> int:
         """The next token id, from logits [vocab]."""
         if self.sampling.temperature == 0.0:
             return int(logits.argmax())
+        if self.sampling.top_k == 0 and self.sampling.top_p == 1.0:  # all: no order needed
+            return self._draw(np.exp(_scaled(logits, self.sampling.temperature)))
         ids, probabilities = distribution(logits, self.sampling)
-        cumulative = probabilities.cumsum()
+        return int(ids[self._draw(probabilities)])
+
+    def _draw(self, weights: NDArray[np.float64]) -> int:
+        """An index, as often as its share of the weights says."""
+        cumulative = weights.cumsum()
         drawn = cumulative.searchsorted(self._random.random() * cumulative[-1], side="right")
-        return int(ids[min(int(drawn), len(ids) - 1)])
+        return min(int(drawn), len(weights) - 1)
+
+
+def _scaled(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    """(logits - their maximum) / temperature: 0 for the best, [vocab]."""
+    scaled = logits.astype(np.float64)
+    scaled -= scaled.max()
+    with np.errstate(over="ignore"):  # a tiny temperature: what is not the best goes to -inf
+        scaled /= max(temperature, SMALLEST_TEMPERATURE)
+    return scaled
 
 
 def distribution(
@@ -57,18 +75,33 @@ def distribution(
     """The kept token ids, most probable first, and their probabilities (they sum to 1).
 
     Top-k first, then top-p on what is left (Holtzman et al. 2020, arXiv 1904.09751); ties are
-    ordered by token id, so that every platform keeps the same set.
+    ordered by token id, so that every platform keeps the same set. Only tokens that can be kept
+    are sorted: sorting the whole vocabulary would cost more than the model's step.
     """
-    wide = logits.astype(np.float64)
-    with np.errstate(over="ignore"):  # a tiny temperature: what is not the best goes to -inf
-        scaled = (wide - wide.max()) / max(sampling.temperature, SMALLEST_TEMPERATURE)
-    order = np.argsort(-wide, kind="stable")
-    if 0 < sampling.top_k < len(order):
-        order = order[: sampling.top_k]
-    weights = np.exp(scaled[order])
-    probabilities = weights / weights.sum()
+    scaled = _scaled(logits, sampling.temperature)
+    if 0 < sampling.top_k < len(logits):
+        ids = _best(logits, sampling.top_k)
+        weights = np.exp(scaled[ids])
+        total = weights.sum()
+    else:
+        everything = np.exp(scaled)
+        total = everything.sum()
+        # Tokens below this weight are at most vocab many, so together they hold less than a
+        # share 1 - p: the smallest set that reaches p lies above, with all its ties.
+        least = (1.0 - sampling.top_p) * total / len(logits)
+        above = np.flatnonzero(everything >= least)
+        ids = above[np.argsort(-logits[above], kind="stable")]
+        weights = everything[ids]
+    probabilities: NDArray[np.float64] = weights / total
     if sampling.top_p < 1.0:
-        kept = int(np.searchsorted(probabilities.cumsum(), sampling.top_p, side="left")) + 1
-        order, probabilities = order[:kept], probabilities[:kept]
+        kept = int(probabilities.cumsum().searchsorted(sampling.top_p, side="left")) + 1
+        ids, probabilities = ids[:kept], probabilities[:kept]
         probabilities = probabilities / probabilities.sum()
-    return order, probabilities
+    return ids, probabilities
+
+
+def _best(logits: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Ids of the ``count`` largest logits, largest first, the lower id first among equals."""
+    least = np.partition(logits, -count)[-count]
+    above = np.flatnonzero(logits >= least)
+    return above[np.argsort(-logits[above], kind="stable")][:count]

@@ -1,0 +1,263 @@
+"""Every figure of the runtime in one command: speed against a plain ONNX graph, memory, start.
+
+    python bench/runtime.py data/bundle            # a table
+    python bench/runtime.py data/bundle --json     # the same as one JSON document
+
+Speed is measured on the bundle's own graph, and on a model of the same sizes with random weights
+and a context of 512 tokens where the bundle's is shorter. Every comparison is interleaved: one
+round of the engine, one of the plain graph, and so on; figures are medians over the rounds, by the
+clock and in processor time (which other programs disturb less). The other figures come from fresh
+processes.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from plain_graph import PlainEngine, Weights, build_plain_graph
+
+from tinytx import bundle as bundles
+from tinytx.bundle import GOLDEN, GRAPH, TOKENIZER, Bundle, Golden, ModelFacts
+from tinytx.export.graph import build_graph
+from tinytx.runtime.engine import Engine
+
+PROMPT = 16
+LONG_CONTEXT = 512
+LAST_POSITION = 416
+BIN = 16  # positions that share one p95
+MB = 1_000_000
+WORKER = Path(__file__).with_name("runtime_worker.py")
+
+
+class Model(Protocol):
+    def reset(self) -> None: ...
+    def append(self, ids: list[int], /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table."""
+
+    name: str
+    value: float
+    unit: str
+    goal: str = ""
+
+
+def random_weights(facts: ModelFacts, seed: int = 1) -> Weights:
+    """Weights of a model of these sizes, named as in a checkpoint."""
+    random = np.random.default_rng(seed)
+    width, hidden = facts.width, facts.hidden
+
+    def matrix(rows: int, columns: int) -> np.ndarray[Any, Any]:
+        return random.normal(0, columns**-0.5, (rows, columns)).astype(np.float32)
+
+    one = np.ones(width, np.float32)
+    weights = {"embedding.weight": matrix(facts.vocab_size, width), "norm.weight": one}
+    for i in range(facts.layers):
+        weights |= {
+            f"blocks.{i}.attention_norm.weight": one,
+            f"blocks.{i}.attention.qkv.weight": matrix(3 * width, width),
+            f"blocks.{i}.attention.out.weight": matrix(width, width),
+            f"blocks.{i}.mlp_norm.weight": one,
+            f"blocks.{i}.mlp.gate_up.weight": matrix(2 * hidden, width),
+            f"blocks.{i}.mlp.down.weight": matrix(width, hidden),
+        }
+    return weights
+
+
+def long_bundle(source: Bundle, folder: Path) -> Path:
+    """A bundle of the same sizes with random weights and a context of 512 tokens."""
+    facts = msgspec.structs.replace(source.manifest.model, max_seq_length=LONG_CONTEXT)
+    files = {
+        GRAPH: build_graph(random_weights(facts), facts).SerializeToString(),
+        TOKENIZER: source.read_file(TOKENIZER),
+        GOLDEN: bundles.encode(Golden(schema=bundles.SCHEMA, cases=[])),
+    }
+    folder.mkdir()
+    bundles.write(folder, msgspec.structs.replace(source.manifest, model=facts), files)
+    return folder
+
+
+def token_times(model: Model, last: int) -> list[tuple[float, float]]:
+    """Microseconds of each greedy token at the context lengths from 16 to ``last``.
+
+    By the clock, and of this thread on a processor: what other programs take is not in that.
+    """
+    model.reset()
+    token = int(model.append(list(range(PROMPT))).argmax())
+    times = []
+    for _ in range(PROMPT, last):
+        start, busy = time.perf_counter_ns(), time.thread_time_ns()
+        token = int(model.append([token]).argmax())
+        busy, end = time.thread_time_ns() - busy, time.perf_counter_ns()
+        times.append(((end - start) / 1e3, busy / 1e3))
+    return times
+
+
+def speed(folder: Path, rounds: int, threads: int, label: str) -> list[Figure]:
+    """The engine on a bundle against the plain graph of the same sizes."""
+    engine = Engine.load(folder, threads)
+    facts = engine.facts
+    graph = build_plain_graph(random_weights(facts), facts).SerializeToString()
+    plain = PlainEngine(facts, graph, threads)
+    last = min(LAST_POSITION, facts.max_seq_length)
+    for model in (engine, plain):  # warm-up
+        token_times(model, last)
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours.append(token_times(engine, last))
+        theirs.append(token_times(plain, last))
+    clock, busy = (
+        (np.array(ours)[..., kind], np.array(theirs)[..., kind])  # [rounds, positions] each
+        for kind in (0, 1)
+    )
+    figures = _speed_figures(*clock, label)
+    if threads == 1:  # other threads' time is not in this one's
+        figures += _speed_figures(*busy, f"{label}, processor time")
+    return figures
+
+
+def _speed_figures(
+    ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any], label: str
+) -> list[Figure]:
+    """``ours`` and ``theirs`` are microseconds, [rounds, positions]."""
+    mean, plain = float(np.median(ours.mean(1))), float(np.median(theirs.mean(1)))
+    at = np.median(ours, axis=0)
+    spread = []
+    for start in range(0, ours.shape[1] - BIN + 1, BIN):
+        samples = ours[:, start : start + BIN]
+        spread.append(float(np.quantile(samples, 0.95) / np.median(samples)))
+    first, longest = float(np.median(at[:BIN])), float(np.median(at[-BIN:]))
+    best = float(theirs.min(0).mean() / ours.min(0).mean())
+    return [
+        Figure(f"{label}: next token", mean, "us"),
+        Figure(f"{label}: next token, plain graph", plain, "us"),
+        Figure(f"{label}: speed against the plain graph", plain / mean, "x", ">= 2.9"),
+        Figure(f"{label}: the same, fastest round at each position", best, "x"),
+        Figure(f"{label}: p95 against median, worst context", max(spread), "x", "<= 1.3"),
+        Figure(f"{label}: longest context against 16", longest / first, "x", "<= 1.5"),
+    ]
+
+
+def worker(*arguments: object) -> list[dict[str, int]]:
+    """The last line that a fresh process prints."""
+    command = [sys.executable, str(WORKER), *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    marks: list[dict[str, int]] = json.loads(done.stdout.splitlines()[-1])
+    return marks
+
+
+def memory(folder: Path, rounds: int, label: str) -> list[Figure]:
+    """Resident memory after 400 tokens, and the peak of the whole process."""
+    runs = [worker("generate", folder, 400, 400)[0] for _ in range(rounds)]
+    return [
+        Figure(f"{label}: resident after 400 tokens", _mb(runs, "rss"), "MB", "<= 60"),
+        Figure(f"{label}: peak, load included", _mb(runs, "peak"), "MB", "<= 75"),
+    ]
+
+
+def surroundings(folder: Path, rounds: int) -> list[Figure]:
+    """What the libraries hold without a model, and what the command line adds."""
+    floors = [worker("floor", folder, 0, 1) for _ in range(rounds)]
+    commands = [worker("cli", folder, 200, 1)[0] for _ in range(rounds)]
+    named = ("Python alone", "with numpy", "with onnxruntime")
+    return [
+        *(Figure(name, _mb([f[i] for f in floors], "rss"), "MB") for i, name in enumerate(named)),
+        Figure("`tinytx generate`: resident at the end", _mb(commands, "rss"), "MB"),
+        Figure("`tinytx generate`: peak", _mb(commands, "peak"), "MB"),
+    ]
+
+
+def _mb(runs: Sequence[dict[str, int]], key: str) -> float:
+    return statistics.median(run[key] for run in runs) / MB
+
+
+def growth(folder: Path, tokens: int) -> list[Figure]:
+    """By how much the resident set grows from the first tenth of a long generation to its end."""
+    marks = worker("generate", folder, tokens, tokens // 10)
+    heap, resident = ((marks[-1][key] - marks[0][key]) / MB for key in ("anonymous", "rss"))
+    return [
+        Figure(f"growth over {tokens:,} tokens", heap, "MB", "<= 0.5"),
+        Figure("the same with library pages that came back", resident, "MB"),
+    ]
+
+
+def seconds_until(command: list[str], enough: int) -> float:
+    """From the start of a process until it has written ``enough`` bytes to stdout."""
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        seen = 0
+        while seen < enough and (data := process.stdout.read1()):
+            seen += len(data)
+        taken = time.perf_counter() - start
+        process.stdout.read()
+    return taken
+
+
+def start_times(folder: Path, rounds: int) -> list[Figure]:
+    """``tinytx --help``, and from the start of the process to the first generated text."""
+    program = shutil.which("tinytx", path=str(Path(sys.executable).parent)) or "tinytx"
+    prompt = _prompt(Engine.load(folder), PROMPT)
+    helping, first = [program, "--help"], [program, "generate", str(folder), prompt]
+    runs: dict[str, Callable[[], float]] = {
+        "help": lambda: seconds_until(helping, 1 << 30),
+        "first": lambda: seconds_until([*first, "--seed", "1"], len(prompt.encode()) + 1),
+    }
+    times = {name: [1e3 * run() for _ in range(rounds)] for name, run in runs.items()}
+    return [
+        Figure("`tinytx --help`", statistics.median(times["help"]), "ms", "<= 150"),
+        Figure("start to first token", statistics.median(times["first"]), "ms", "<= 400"),
+    ]
+
+
+def _prompt(engine: Engine, tokens: int) -> str:
+    """Words that make a prompt of ``tokens`` tokens, the start token included."""
+    text = "Once upon a time there was a little bird that lived in a garden near the river. " * 2
+    return engine.tokenizer.decode(engine.tokenizer.encode(text)[: tokens - 1])
+
+
+def measure(folder: Path, rounds: int, threads: int, tokens: int) -> list[Figure]:
+    """Every figure of one bundle."""
+    source = Bundle(folder)
+    figures = speed(folder, rounds, threads, "bundle") + memory(folder, rounds, "bundle")
+    if source.manifest.model.max_seq_length < LAST_POSITION:
+        with tempfile.TemporaryDirectory() as temporary:
+            longer = long_bundle(source, Path(temporary) / "bundle")
+            label = f"context {LONG_CONTEXT}"
+            figures += speed(longer, rounds, threads, label) + memory(longer, rounds, label)
+    figures += surroundings(folder, rounds) + start_times(folder, rounds)
+    return figures + growth(folder, tokens)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--rounds", type=int, default=9, help="at least 5 for figures to quote")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tokens", type=int, default=100_000, help="of the growth run")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    figures = measure(options.bundle, options.rounds, options.threads, options.tokens)
+    if options.json:
+        print(json.dumps([asdict(figure) for figure in figures], indent=2))
+        return
+    width = max(len(figure.name) for figure in figures)
+    for f in figures:
+        print(f"{f.name:{width}}  {f.value:9.2f} {f.unit:3} {f.goal}".rstrip())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The benchmark's comparison computes the same model, or its ratio would mean nothing."""
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinytx.bundle import ModelFacts
+from tinytx.export.graph import build_graph
+from tinytx.runtime.engine import Engine
+
+BENCH = Path(__file__).parents[2] / "bench"
+
+FACTS = ModelFacts(
+    layers=2,
+    width=48,
+    heads=3,
+    head_size=16,
+    hidden=40,
+    max_seq_length=32,
+    vocab_size=97,
+    rope_base=500.0,
+    parameters=0,
+    precision="float32",
+)
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, BENCH / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[SimpleNamespace]:
+    names = ("plain_graph", "runtime")
+    yield SimpleNamespace(**{name: load(name) for name in names})
+    for name in names:
+        del sys.modules[name]
+
+
+def loud_weights(bench: Any) -> dict[str, Any]:
+    """Random weights with attention far from uniform, and norms that are not all one."""
+    random = np.random.default_rng(4)
+    weights = bench.runtime.random_weights(FACTS)
+    return {
+        name: (w * 2 if w.ndim == 2 else random.normal(1, 0.3, w.shape)).astype(np.float32)
+        for name, w in weights.items()
+    }
+
+
+def test_the_plain_graph_has_the_logits_of_the_fused_one_at_every_step(bench: Any) -> None:
+    weights = loud_weights(bench)
+    tokenizer: Any = SimpleNamespace()
+    fused = Engine(FACTS, build_graph(weights, FACTS).SerializeToString(), tokenizer)
+    graph = bench.plain_graph.build_plain_graph(weights, FACTS)
+    plain = bench.plain_graph.PlainEngine(FACTS, graph.SerializeToString())
+    ids = np.random.default_rng(5).integers(0, FACTS.vocab_size, 32).tolist()
+    for _ in range(2):  # the second time after a reset
+        fused.reset()
+        plain.reset()
+        for chunk in (ids[:9], ids[9:14], *([i] for i in ids[14:])):
+            ours, theirs = fused.append(chunk), plain.append(chunk)
+            assert ours.std() > 1
+            np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4)
+
+
+def test_the_plain_graph_uses_standard_operators_only(bench: Any) -> None:
+    graph = bench.plain_graph.build_plain_graph(loud_weights(bench), FACTS)
+    assert {node.domain for node in graph.graph.node} == {""}
+    kinds = {node.op_type for node in graph.graph.node}
+    assert {"Softmax", "Concat", "Sigmoid", "ReduceMean"} <= kinds
+    assert not kinds & {"Attention", "RMSNormalization", "RotaryEmbedding"}
+
+
+def test_speed_figures_come_from_medians_of_the_rounds(bench: Any) -> None:
+    ours = np.full((5, 64), 10.0)
+    ours[:, -16:] = 14.0  # longest contexts
+    ours[0] = 1000.0  # one disturbed round
+    theirs = np.full((5, 64), 33.0)
+    figures = {f.name: f.value for f in bench.runtime._speed_figures(ours, theirs, "m")}
+    assert figures["m: next token"] == 11.0
+    assert figures["m: speed against the plain graph"] == 3.0
+    assert figures["m: longest context against 16"] == 1.4
+    assert figures["m: p95 against median, worst context"] == 100.0
