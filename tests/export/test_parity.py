@@ -80,10 +80,16 @@ class Overwrites(Engine):
 class SeesTooLittle(Engine):
     """Says that the context is one token shorter than it is."""
 
-    def _run(self, binding: Any) -> None:
-        if self._length > 1:
-            self._last_position -= 1
-        super()._run(binding)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        real = self._run_session
+
+        def one_less(*run: Any) -> None:
+            if self._length > 1:
+                self._last_position -= 1
+            real(*run)
+
+        self._run_session = one_less
 
 
 ENGINES = [SkipsAPosition, Overwrites, SeesTooLittle]
