@@ -29,7 +29,7 @@ def real(tiny_bundle: Path) -> tuple[Report, list[Progress]]:
     told: list[Progress] = []
     policy = msgspec.convert(
         {
-            "next_token": {"contexts": [16, "longest"], "first_look": 128},
+            "next_token": {"contexts": [16, "longest"], "first_look": 128, "least_seconds": 0},
             "first_token": {"prompts": ["longest"], "samples": 3},
             "end_to_end": {"tokens": 4, "samples": 2},
             "warm_up": {"window": 16, "agreement": 0.9},

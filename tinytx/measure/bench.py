@@ -161,7 +161,14 @@ class _Tasks:
         policy = self.scenarios.next_token
         contexts = sum(plan.kind == "next_token" for plan in self.plans)
         cells = contexts * self.scenarios.processes.per_scenario
-        return Looks(limit_ns=limits[0], first=policy.first_look, most=policy.most, cells=cells)
+        return Looks(
+            limit_ns=limits[0],
+            first=policy.first_look,
+            most=policy.most,
+            least_ns=policy.least_seconds * 1e9,
+            block=policy.block,
+            cells=cells,
+        )
 
 
 def _run_all(
