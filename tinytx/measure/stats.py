@@ -186,7 +186,8 @@ def _block_times(slow: Rows, block: int) -> NDArray[np.float64]:
     between = block * means.var(axis=1, ddof=1)
     single = slow.var(axis=1)
     design: NDArray[np.float64] = np.ones(len(slow))
-    return np.divide(between, single, out=design, where=single > 0.0)
+    np.divide(between, single, out=design, where=single > 0.0)
+    return design
 
 
 def look_confidence(look: int, confidence: float = CONFIDENCE, cells: int = 1) -> float:
