@@ -11,8 +11,9 @@ import msgspec
 from tinytx import __version__
 from tinytx.bundle import Bundle
 from tinytx.errors import BundleError
-from tinytx.measure import conditions, launch, machine
+from tinytx.measure import conditions, devices, launch, machine
 from tinytx.measure.budgets import Budget
+from tinytx.measure.devices import Device
 from tinytx.measure.judging import judge_all
 from tinytx.measure.protocol import Looks, Task
 from tinytx.measure.report import BundleFacts, ProcessRun, Report, Scenario, overall
@@ -44,6 +45,8 @@ class BenchSettings:
     patience: float = 90.0
     """Seconds beyond its sampling time that a worker may take before it counts as hung."""
     scenarios: Scenarios | None = None
+    device: Device | None = None
+    """The device that the figures are meant for, which need not be this machine."""
     root: Path = machine.ROOT
     worker: tuple[str, ...] = launch.WORKER
 
@@ -95,6 +98,11 @@ def run_bench(
     judged = [answer for s in done if s.kind == "next_token" for answer in s.answers]
     found = conditions.breaches(before, after) + conditions.waiting(a.waited for a in judged)
     rows = judge_all(budgets, bundle.manifest, done, found, after, scenarios)
+    device = None
+    if settings.device:
+        threads = scenarios.processes.threads
+        device = devices.standing(settings.device, after, budgets, threads)
+        rows = devices.annotated(rows, device)
     return Report(
         tinytx=__version__,
         started_at=started_at,
@@ -108,6 +116,7 @@ def run_bench(
         before=before,
         after=after,
         settings={"time_limit": settings.time_limit, **msgspec.to_builtins(scenarios)},
+        device=device,
     )
 
 

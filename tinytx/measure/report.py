@@ -9,6 +9,7 @@ from tinytx.errors import BudgetFailed, MeasurementInvalid, TinytxError, UsageEr
 from tinytx.measure import stats
 from tinytx.measure.budgets import Row, Verdict
 from tinytx.measure.conditions import Breach, Use
+from tinytx.measure.devices import Standing
 from tinytx.measure.machine import Machine
 from tinytx.measure.protocol import Answer
 from tinytx.workspace import write_json
@@ -74,6 +75,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     before: Machine
     after: Machine
     settings: dict[str, Any]
+    device: Standing | None = None
+    """What the figures say about the device that was asked for."""
 
 
 def overall(rows: list[Row]) -> Verdict:
