@@ -106,10 +106,19 @@ def latency_figure(scenarios: list[Scenario], policy: Scenarios) -> Figure:
         measured=stats.quantile_of(answer.samples_ns),
         lower=max(lowers, default=None),
         upper=max(uppers) if len(uppers) == len(cells) else None,
-        basis=basis,
+        basis=basis + _repeated(chosen),
         trouble=trouble,
         unproven=_undecided(cells, bounds, policy.next_token),
     )
+
+
+def _repeated(scenarios: list[Scenario]) -> str:
+    """Which processes were thrown away, and why: on the machine's word, not on theirs."""
+    thrown = [one for scenario in scenarios for one in scenario.discarded]
+    if not thrown:
+        return ""
+    count = "1 process was" if len(thrown) == 1 else f"{len(thrown)} processes were"
+    return f"; {count} disturbed and measured again ({thrown[0].reason})"
 
 
 def _bounds(answer: Answer, policy: Scenarios, cells: int) -> stats.Bounds:
