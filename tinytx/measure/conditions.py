@@ -10,7 +10,7 @@ import msgspec
 
 from tinytx.measure.machine import Counters, Machine
 from tinytx.measure.neighbours import Busy
-from tinytx.measure.watch import Moment, Testimony, difference
+from tinytx.measure.watch import Moment, Observation, difference
 
 CROWDED = 0.95
 """Share of all processor time in use from which on programs wait for each other."""
@@ -80,10 +80,10 @@ def use_of(elapsed: Counters) -> Use | None:
 
 def breaches(before: Machine, after: Machine) -> list[Breach]:
     """Every breach that two looks at the machine, one before and one after, bring to light."""
-    return all_breaches(Testimony(before=before, after=after))
+    return all_breaches(Observation(before=before, after=after))
 
 
-def all_breaches(testimony: Testimony) -> list[Breach]:
+def all_breaches(testimony: Observation) -> list[Breach]:
     """Every breach that all looks at the machine bring to light."""
     before, after = testimony.before, testimony.after
     elapsed = testimony.elapsed()
@@ -95,7 +95,7 @@ def all_breaches(testimony: Testimony) -> list[Breach]:
         ("cores that may be used", before.cores_allowed, after.cores_allowed),
         ("frequency governor", before.governor, after.governor),
     ):
-        if a != b:
+        if a and b and a != b:
             found.append(_latency("changed", f"the {what} changed while measuring ({a}, then {b})"))
     return found
 
@@ -158,7 +158,7 @@ def _frequency(before: Machine, after: Machine) -> list[Breach]:
     return []
 
 
-def _heat(testimony: Testimony, elapsed: Counters) -> list[Breach]:
+def _heat(testimony: Observation, elapsed: Counters) -> list[Breach]:
     found = []
     looks: list[Machine | Moment] = [testimony.before, *testimony.during, testimony.after]
     if reason := _flags([look.throttled for look in looks]):

@@ -1,4 +1,4 @@
-"""Who else used the processors: programs by name, from /proc/PID/stat before and after."""
+"""Who else used the processors: programs by name, from one look at /proc/PID/stat to the next."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,9 @@ class Process(msgspec.Struct, frozen=True):
     name: str
     parent: int
     ticks: int
-    """Processor time in clock ticks, user and kernel, without children."""
+    """Processor time in clock ticks, user and kernel."""
+    ended: int = 0
+    """The same of the children that have ended, and of theirs."""
 
 
 class Busy(msgspec.Struct, frozen=True):
@@ -36,35 +38,59 @@ def process_times(root: Path) -> Times:
         name = line[line.find("(") + 1 : line.rfind(")")]
         fields = line[line.rfind(")") + 1 :].split()
         if len(fields) > 19:
-            ticks = int(fields[11]) + int(fields[12])
-            key = (int(path.parent.name), int(fields[19]))
-            found[key] = Process(name, int(fields[1]), ticks)
+            user, system, ended_user, ended_system = (int(word) for word in fields[11:15])
+            process = Process(name, int(fields[1]), user + system, ended_user + ended_system)
+            found[int(path.parent.name), int(fields[19])] = process
     return found
+
+
+class Ledger:
+    """Adds up what programs use from one look to the next, besides this process and its children.
+
+    What started and ended between two looks is told under the name of its parent.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._last = process_times(root)
+        self._used: dict[str, int] = {}
+
+    def look(self) -> None:
+        now = process_times(self._root)
+        for name, ticks in used_between(self._last, now, own_number(self._root)).items():
+            self._used[name] = self._used.get(name, 0) + ticks
+        self._last = now
+
+    def busiest(self, ticks_per_core: float, most: int = 5) -> list[Busy]:
+        """The programs that used the most; ``ticks_per_core`` is how many ticks one core had."""
+        ranked = sorted(self._used.items(), key=lambda item: (-item[1], item[0]))[:most]
+        return [Busy(name, ticks / max(ticks_per_core, 1.0)) for name, ticks in ranked if ticks > 0]
+
+
+def used_between(before: Times, after: Times, own: int) -> dict[str, int]:
+    """Clock ticks by name. A parent is charged with its children that ended, as far as they had
+    not been charged when they were last seen.
+    """
+    family = _family(after, own)
+    charged: dict[int, int] = {}
+    for key, process in before.items():
+        if key not in after:
+            paid = process.ticks + process.ended
+            charged[process.parent] = charged.get(process.parent, 0) + paid
+    used: dict[str, int] = {}
+    for key, process in after.items():
+        if key[0] not in family:
+            earlier = before.get(key, Process("", 0, 0))
+            ended = process.ended - earlier.ended - charged.get(key[0], 0)
+            ticks = process.ticks - earlier.ticks + max(ended, 0)
+            used[process.name] = used.get(process.name, 0) + ticks
+    return used
 
 
 def own_number(root: Path) -> int:
     """This process's number, as the tree has it."""
     match = re.match(r"\d+", text(root / "proc/self/stat"))
     return int(match.group()) if match else 0
-
-
-def busiest(
-    before: Times, after: Times, own: int, ticks_per_core: float, most: int = 5
-) -> list[Busy]:
-    """The programs other than process ``own`` and its children that used the most time.
-
-    ``ticks_per_core`` is how many ticks one core had. What ended in between cannot be named.
-    """
-    if ticks_per_core <= 0:
-        return []
-    family = _family(after, own)
-    used: dict[str, int] = {}
-    for key, process in after.items():
-        if key[0] not in family:
-            earlier = before[key].ticks if key in before else 0
-            used[process.name] = used.get(process.name, 0) + process.ticks - earlier
-    ranked = sorted(used.items(), key=lambda item: (-item[1], item[0]))[:most]
-    return [Busy(name, ticks / ticks_per_core) for name, ticks in ranked if ticks > 0]
 
 
 def _family(processes: Times, own: int) -> set[int]:

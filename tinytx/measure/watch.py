@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from tinytx.measure import neighbours, sensors
+from tinytx.measure import sensors
 from tinytx.measure.machine import Counters, Machine, observe, read_counters
-from tinytx.measure.neighbours import Busy
+from tinytx.measure.neighbours import Busy, Ledger
 from tinytx.measure.sensors import Frequency
 
 
@@ -25,7 +25,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """The hottest thermal zone."""
 
 
-class Testimony(msgspec.Struct, frozen=True, kw_only=True):
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """What the machine was and did while the bench ran."""
 
     before: Machine
@@ -58,13 +58,14 @@ class Watch:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._times = neighbours.process_times(root)
+        self._ledger = Ledger(root)
         self.before = observe(root)
         self.during: list[Moment] = []
         self._discarded: list[tuple[Counters, Counters]] = []
 
     def glance(self, after: str) -> None:
-        """A light look: a dozen small files, less than a millisecond on most machines."""
+        """A light look: a dozen small files and one for each process."""
+        self._ledger.look()
         self.during.append(
             Moment(
                 after=after,
@@ -87,16 +88,15 @@ class Watch:
         """What was measured last does not count."""
         self._discarded.append(self.last())
 
-    def finish(self) -> Testimony:
+    def finish(self) -> Observation:
         after = observe(self._root)
         counted = difference(self.before.counters, after.counters)
         per_core = (counted.busy + counted.idle + counted.stolen) / max(after.cores, 1)
-        times = neighbours.process_times(self._root)
-        own = neighbours.own_number(self._root)
-        return Testimony(
+        self._ledger.look()
+        return Observation(
             before=self.before,
             after=after,
             during=self.during,
             discarded=self._discarded,
-            neighbours=neighbours.busiest(self._times, times, own, per_core),
+            neighbours=self._ledger.busiest(per_core),
         )
