@@ -7,7 +7,8 @@ Every bench has nine cells (three processes at three context lengths), judged by
 that `tinytx bench` judges with. "over": one cell's true p95 is 1 % over the limit and all others
 are far under it, the hardest case; PASS must come out in at most 1 %. "under": every cell's true
 p95 is 20 % under; PASS must come out in at least 95 %, with the mean number of samples per cell
-that the last column shows.
+that the last column shows. "Twice": every process that does not pass is measured once more, the
+worst that measuring disturbed processes again could do.
 """
 
 import argparse
@@ -161,20 +162,18 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=16_384, help="samples per process")
     options = parser.parse_args()
     print("one cell 1 % over the limit, and all nine 20 % under it; first look in brackets")
-    print(
-        f"{'distribution':30} {'over: PASS':>11} {'FAIL':>7}   {'under: PASS':>11} {'samples':>8}"
-    )
+    print(f"{'distribution':24} {'over: PASS':>10} {'twice':>7} {'FAIL':>7}", end="")
+    print(f"   {'under: PASS':>11} {'samples':>8}")
     lines = [(name, draw, POLICY.first_look) for name, draw in SHAPES.items()]
     for length in (8, 32, 64):
         lines += [(f"slow phases of {length}", slow_phases(length), n) for n in (256, 4_096)]
     for name, draw, first in lines:
         over = simulate(draw, OVER, options.benches, options.most // 2, 1, first)
+        second = simulate(draw, OVER, options.benches, options.most // 2, 7, first)
+        twice = (over.passed | second.passed).mean()
         share, mean = passing(draw, options.benches, options.most, first)
-        print(
-            f"{name + f' [{first}]':30} {over.passed.mean():11.2%} {over.failed.mean():7.2%}   "
-            f"{share:11.2%} {mean:8,.0f}",
-            flush=True,
-        )
+        rates = f"{over.passed.mean():10.2%} {twice:7.2%} {over.failed.mean():7.2%}"
+        print(f"{name + f' [{first}]':24} {rates}   {share:11.2%} {mean:8,.0f}", flush=True)
 
 
 if __name__ == "__main__":
