@@ -31,7 +31,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         return tinytx.config.settings_from(SMALL, "the test")
 
     short = Scenarios(
-        next_token=NextToken(contexts=(16,)),
+        next_token=NextToken(contexts=(16,), least_seconds=0),
         first_token=FirstToken(prompts=(16,), samples=4),
         end_to_end=EndToEnd(tokens=8, samples=2),
     )

@@ -29,7 +29,7 @@ def real(tiny_bundle: Path) -> tuple[Report, list[Progress]]:
     told: list[Progress] = []
     policy = msgspec.convert(
         {
-            "next_token": {"contexts": [16, "longest"], "first_look": 128},
+            "next_token": {"contexts": [16, "longest"], "first_look": 128, "least_seconds": 0},
             "first_token": {"prompts": ["longest"], "samples": 3},
             "end_to_end": {"tokens": 4, "samples": 2},
             "warm_up": {"window": 16, "agreement": 0.9},
@@ -67,7 +67,9 @@ def test_each_scenario_ran_in_three_processes_and_kept_its_raw_samples(
     assert all(len(s.answers) == 3 and not s.troubles for s in report.scenarios)
     counts = [len(a.samples_ns) for s in report.scenarios for a in s.answers]
     assert counts[0] == 0 and min(counts[3:9]) >= 128
-    assert [p.done for p in told] == [*range(15), 15]
+    again = sum(len(s.discarded) for s in report.scenarios)  # on a busy machine
+    assert [p.done for p in told] == list(range(15 + again + 1))
+    assert len(report.during) == 15 + again
 
 
 def test_the_report_is_json_with_every_figure_in_its_unit(

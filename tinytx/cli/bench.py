@@ -57,6 +57,7 @@ def command(
     \b
     Example:
       tinytx bench data/bundle
+      tinytx bench data/bundle --device pi-4 --budgets stretch
       tinytx bench data/bundle --budgets mine.toml --report reports/monday.json --html page.html
       tinytx bench --history reports
     """

@@ -9,8 +9,11 @@ from tinytx.errors import BudgetFailed, MeasurementInvalid, TinytxError, UsageEr
 from tinytx.measure import stats
 from tinytx.measure.budgets import Row, Verdict
 from tinytx.measure.conditions import Breach, Use
+from tinytx.measure.devices import Standing
 from tinytx.measure.machine import Machine
+from tinytx.measure.neighbours import Busy
 from tinytx.measure.protocol import Answer
+from tinytx.measure.watch import Moment
 from tinytx.workspace import write_json
 
 SCHEMA = 1
@@ -23,6 +26,13 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
 
 
+class Discarded(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that others disturbed, and whose place another one took."""
+
+    run: ProcessRun
+    reason: str
+
+
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """One scenario and all its processes, in the order in which they ran."""
 
@@ -30,6 +40,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     length: int
     processes: list[ProcessRun]
+    discarded: list[Discarded] = []
+    """Processes whose samples do not count."""
 
     @property
     def answers(self) -> list[Answer]:
@@ -74,6 +86,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     before: Machine
     after: Machine
     settings: dict[str, Any]
+    during: list[Moment] = []
+    """Light looks at the machine, one after each process."""
+    neighbours: list[Busy] = []
+    """The programs that used the processors most, besides the bench."""
+    device: Standing | None = None
+    """What the figures say about the device that was asked for."""
 
 
 def overall(rows: list[Row]) -> Verdict:
@@ -91,7 +109,9 @@ def document(report: Report) -> dict[str, Any]:
     plain["budgets"] = [row_document(row) for row in report.budgets]
     plain["machine"] = {
         "before": plain.pop("before"),
+        "during": plain.pop("during"),
         "after": plain.pop("after"),
+        "neighbours": plain.pop("neighbours"),
         "processor_use": plain.pop("processor_use"),
         "breaches": plain.pop("breaches"),
     }
