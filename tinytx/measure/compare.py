@@ -218,9 +218,10 @@ def _few_pairs(run: Interleaved, confidence: float) -> list[str]:
     needed = pairs_needed(confidence)
     if run.done < needed:
         seconds = run.seconds / max(run.done, 1) * needed
+        told = "1 pair" if run.done == 1 else f"{run.done} pairs"
         return [
-            f"{run.done} pairs can prove nothing: {needed} are needed, which takes about "
-            f"{seconds:,.0f} s (--pairs, --time-limit)"
+            f"{told} can prove nothing: {needed} are needed, which takes about {seconds:,.0f} s "
+            "(--pairs, --time-limit)"
         ]
     if run.done < run.wanted:
         return [f"the time limit ended it after {run.done} of {run.wanted} pairs"]

@@ -97,9 +97,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
             told = [_by(f) for f in self.figures if f.proven and f.finding is finding]
             if told:
                 parts.append(f"B is {finding} in {_list(told)}")
-        if any(figure.finding is Finding.NONE for figure in self.figures):
+        still_open = [f.difference for f in self.figures if f.finding is Finding.NONE]
+        if any(change and change.lower is not None for change in still_open):
             rest = "no difference shown" + (" in the rest" if parts else "")
             parts.append(rest + self._visible())
+        elif still_open:
+            parts.append("nothing can be proven by so few processes")
         elif not parts:
             parts.append("nothing could be compared" if unmeasured else "A and B are the same")
         if unmeasured:
@@ -111,15 +114,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         """The smallest differences that would have been seen, for latency and for memory."""
         told = []
         for kind in ("latency", "memory"):
-            open_figures = [
-                figure.difference.smallest
+            sizes = sorted(
+                figure.difference.smallest or 0.0
                 for figure in self.figures
                 if figure.kind == kind and figure.difference and figure.finding is Finding.NONE
-            ]
-            sizes = sorted(size for size in open_figures if size is not None)
-            if len(sizes) < len(open_figures):
-                told.append(f"in {kind} none could have been")
-            elif sizes:
+            )
+            if sizes:
                 first, last = share(sizes[0]), share(sizes[-1])
                 told.append(f"in {kind} {first}" + (f" to {last}" if last != first else ""))
         return f" (what would have been seen: {', '.join(told)})" if told else ""
