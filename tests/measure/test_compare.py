@@ -97,7 +97,7 @@ def test_two_reports_of_one_bundle_show_no_difference_and_say_what_would_have_be
     assert comparison.overall.startswith("No difference shown (what would have been seen: in lat")
     latency = [f.difference for f in comparison.figures if f.kind == "latency"]
     assert all(one and one.smallest and 0.03 < one.smallest < 0.1 for one in latency)
-    assert comparison.warnings == comparison.invalid == []
+    assert (comparison.warnings, comparison.invalid) == ([], {})
 
 
 def test_what_is_slower_larger_and_worse_is_called_so_with_its_figures(make: Make) -> None:
@@ -177,12 +177,25 @@ def test_another_onnxruntime_is_warned_of_and_not_refused(make: Make) -> None:
     assert any("onnxruntime" in one for one in compare_reports(make(seed=1), b).warnings)
 
 
-def test_an_invalid_report_is_warned_of_and_closes_the_gate(make: Make) -> None:
+def test_latency_of_an_invalid_report_proves_nothing_and_closes_the_gate(make: Make) -> None:
     breach = Breach("throttled", ("latency",), "it throttled")
-    b = make(seed=2, token_ms=2.0, changes={"breaches": [breach]})
+    b = make(seed=2, token_ms=2.0, rss=100_000_000, changes={"breaches": [breach]})
     comparison = compare_reports(make(seed=1), b)
-    assert comparison.invalid == ["B is INVALID for latency: it throttled"]
+    assert comparison.invalid == {"latency": ["B: it throttled"]}
+    assert {f.finding for f in comparison.figures if f.kind == "latency"} == {Finding.INVALID}
+    assert found(comparison)["memory, peak"] is Finding.LARGER
+    assert "latency are INVALID" not in comparison.overall
+    assert "latency is INVALID and proves nothing" in comparison.overall
     assert isinstance(failure(comparison, 0.05), MeasurementInvalid)
+
+
+def test_a_report_that_did_not_settle_proves_nothing(make: Make) -> None:
+    b = make(seed=2)
+    restless = Answer(settled=False, samples_ns=[MS] * 100)
+    b.scenarios[1] = scenario("next token at 16", "next_token", [restless] * 3)
+    assert compare_reports(make(seed=1), b).invalid == {
+        "latency": ["B: next token at 16 did not settle in its warm-up"]
+    }
 
 
 def test_the_gate_knows_slower_from_not_proven_slower(make: Make) -> None:

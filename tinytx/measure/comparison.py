@@ -23,6 +23,7 @@ class Finding(StrEnum):
     WORSE = "worse"
     SAME = "the same"
     NONE = "no difference shown"
+    INVALID = "invalid"
     UNMEASURED = "not measured"
     INCOMPARABLE = "not comparable"
 
@@ -83,8 +84,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """How many processes there were, and how the intervals came about."""
     figures: list[Compared]
     warnings: list[str]
-    invalid: list[str]
-    """Why the latency of this comparison proves nothing."""
+    invalid: dict[str, list[str]]
+    """Why all figures of a kind prove nothing: what the machine did."""
     seconds: float = 0.0
     settings: dict[str, object] = {}
 
@@ -103,7 +104,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
             parts.append(rest + self._visible())
         elif still_open:
             parts.append("nothing can be proven by so few processes")
-        elif not parts:
+        if self.invalid:
+            kinds = " and ".join(self.invalid)
+            one = len(self.invalid) == 1
+            parts.append(f"{kinds} {'is' if one else 'are'} INVALID and prove{'s' * one} nothing")
+        if not parts:
             parts.append("nothing could be compared" if unmeasured else "A and B are the same")
         if unmeasured:
             parts.append(f"{unmeasured} figures not measured")
@@ -150,8 +155,8 @@ def failure(comparison: Comparison, slower_than: float) -> TinytxError | None:
     8 when the latency was not measured or proves nothing: a gate that cannot see must not open.
     """
     latency = [figure for figure in comparison.figures if figure.kind == "latency"]
-    if comparison.invalid:
-        return MeasurementInvalid(f"latency proves nothing here: {comparison.invalid[0]}")
+    if reasons := comparison.invalid.get("latency"):
+        return MeasurementInvalid(f"whether B is slower is not known: {reasons[0]}")
     slow = [
         f"{figure.name} by at least {share(lower)}"
         for figure in latency
