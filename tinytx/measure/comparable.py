@@ -36,17 +36,22 @@ def check_reports(
         )
 
 
-def of_reports(a: Report, b: Report) -> tuple[list[str], list[str]]:
-    """Why the latency proves nothing, and what else to warn of."""
-    invalid: list[str] = []
+Invalid = dict[str, list[str]]
+"""Reasons why the figures of a kind, latency or memory, prove nothing."""
+
+
+def of_reports(a: Report, b: Report) -> tuple[Invalid, list[str]]:
+    """What proves nothing, and what else to warn of."""
+    invalid: Invalid = {}
     warnings: list[str] = []
     for side, report in (("A", a), ("B", b)):
         for breach in report.breaches:
-            told = f"{side} is INVALID for {' and '.join(breach.touches)}: {breach.reason}"
-            (invalid if "latency" in breach.touches else warnings).append(told)
+            for kind in breach.touches:
+                invalid.setdefault(kind, []).append(f"{side}: {breach.reason}")
         unsettled = [s.name for s in report.scenarios if not all(x.settled for x in s.answers)]
         if unsettled:
-            invalid.append(f"{side} is INVALID for latency: {unsettled[0]} did not settle")
+            told = f"{side}: {unsettled[0]} did not settle in its warm-up"
+            invalid.setdefault("latency", []).append(told)
     for what, told in (
         ("the machines", _differences(_identity(a.before), _identity(b.before))),
         ("the settings", _differences(_settings(a), _settings(b))),
@@ -59,7 +64,7 @@ def of_reports(a: Report, b: Report) -> tuple[list[str], list[str]]:
     return invalid, warnings
 
 
-def of_run(run: Interleaved) -> tuple[list[str], list[str]]:
+def of_run(run: Interleaved) -> tuple[Invalid, list[str]]:
     """As above. A machine that is merely busy disturbs both sides alike: a warning."""
     answers = [
         answer
@@ -70,7 +75,8 @@ def of_run(run: Interleaved) -> tuple[list[str], list[str]]:
     ]
     found = conditions.breaches(run.before, run.after)
     found += conditions.waiting(answer.waited for answer in answers)
-    invalid = [one.reason for one in found if one.name == "emulation"]
+    emulated = [one for one in found if one.name == "emulation"]
+    invalid = {kind: [one.reason] for one in emulated for kind in one.touches}
     warnings = [one.reason for one in found if one.name != "emulation"]
     restless = sum(not answer.settled for answer in answers)
     if restless:
