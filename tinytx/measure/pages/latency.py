@@ -18,7 +18,7 @@ from tinytx.measure.pages.charts import (
     marks_above,
     words,
 )
-from tinytx.measure.pages.figures import MS, Cell, cells, histogram, judged, limit_in, row_of, told
+from tinytx.measure.pages.figures import MS, Cell, histogram, judged, limit_in, row_of, told
 from tinytx.measure.pages.markup import Markup, el, join, number, percent
 from tinytx.measure.report import Report
 
@@ -31,19 +31,19 @@ NEAR = 3.0
 """A limit at most this many times the slowest figure is drawn on a linear axis."""
 
 
-def distribution(report: Report) -> Markup | None:
+def distribution(report: Report, found: list[Cell]) -> Markup | None:
     """Every step of the judged process against the limit, on a logarithmic axis."""
-    cell = judged(report)
+    cell = judged(found)
     if cell is None:
         return None
     marks = _marks(cell, row_of(report, "next_token_p95"))
-    axis = around([*(mark.figure for mark in marks), min(cell.samples) / MS])
+    axis = around([*(mark.figure for mark in marks), cell.fastest])
     top = len(marks) * LINE + 6.0
     bottom = top + HEIGHT
     told_marks = ", ".join(mark.label for mark in marks)
     title = f"Distribution of {cell.scenario.name} against its budget"
     description = (
-        f"Histogram of {len(cell.samples):,} steps on a logarithmic axis in milliseconds. "
+        f"Histogram of {cell.count:,} steps on a logarithmic axis in milliseconds. "
         f"Marked: {told_marks}."
     )
     picture = drawing(
@@ -57,7 +57,7 @@ def distribution(report: Report) -> Markup | None:
     )
     caption = (
         f"{cell.scenario.name}, process {cell.process}: the one that is judged, since its p95 is "
-        f"the highest. {len(cell.samples):,} steps, none left out; logarithmic axis. Height is "
+        f"the highest. {cell.count:,} steps, none left out; logarithmic axis. Height is "
         "the share of steps; a single slow step is drawn tall enough to be seen."
     )
     return figure(picture, caption)
@@ -84,7 +84,7 @@ def _steps(cell: Cell, axis: Axis) -> str:
     count = min(max(int(BINS_PER_DECADE * _decades(axis)), 24), MOST_BINS)
     ratio = decades ** (WIDTH / count)
     edges = [axis.low * ratio**number_ for number_ in range(count + 1)]
-    counts = histogram(cell.samples, edges)
+    counts = histogram(cell, edges)
     tallest = max(counts)
     wide = WIDTH / count
     path = []
@@ -102,9 +102,9 @@ def _decades(axis: Axis) -> float:
     return math.log10(axis.high / axis.low)
 
 
-def contexts(report: Report) -> Markup | None:
+def contexts(report: Report, found: list[Cell]) -> Markup | None:
     """Median and p95 of every process by context length, on linear axes from 0."""
-    found = cells(report)
+    found = [cell for cell in found if cell.scenario.kind == "next_token"]
     if not found:
         return None
     limit = limit_in(report, "next_token_p95", MS)
