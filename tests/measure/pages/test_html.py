@@ -172,7 +172,7 @@ def test_a_fail_and_an_invalid_say_so_with_their_reasons(report: Report, read: R
     ).text
     for words in (
         "✕ FAIL",
-        "Of 5 budgets 1 over the limit, 1 not proven, 3 kept",
+        "1 of 5 budgets over the limit, 1 not proven",
         ": 420 MB is over the limit",
         ": the machine was swapping",
         "Makes INVALID: latency and memory.",

@@ -20,8 +20,8 @@ P, F, N = Verdict.PASS, Verdict.FAIL, Verdict.INVALID
         ([], "No budget was judged"),
         ([P], "The budget is kept"),
         ([P, P], "All 2 budgets are kept"),
-        ([P, N], "Of 2 budgets 1 not proven, 1 kept"),
-        ([F, F, N], "Of 3 budgets 2 over the limit, 1 not proven"),
+        ([P, N], "1 of 2 budgets not proven"),
+        ([F, F, N], "2 of 3 budgets over the limit, 1 not proven"),
     ],
 )
 def test_one_sentence_counts_the_verdicts(

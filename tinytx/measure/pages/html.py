@@ -47,8 +47,13 @@ def render(report: Report) -> str:
     return page(
         title,
         _header(report),
-        section("verdicts", "Verdicts", verdicts.table(report), verdicts.reasons(report)),
-        _basis(report),
+        section(
+            "verdicts",
+            "Verdicts",
+            verdicts.table(report),
+            verdicts.reasons(report),
+            _basis(report),
+        ),
         section(
             "latency", "The next token against its budget", latency.distribution(report, found)
         ),

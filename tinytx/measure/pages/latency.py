@@ -119,7 +119,8 @@ def contexts(report: Report, found: list[Cell]) -> Markup | None:
     def down(ms: float) -> float:
         return LINE + (height - LINE) * (1.0 - axis.at(ms))
 
-    parts = [_level(down(tick), f"{short(tick)} ms", tick == 0.0) for tick in axis.ticks(4)]
+    levels = [(down(tick), f"{short(tick)} ms") for tick in axis.ticks(4)]
+    parts = [line(0, y, 1, y, "axis" if y == down(0.0) else "grid") for y, _ in levels]
     if drawn and limit is not None:
         parts.append(line(0, down(limit), 1, down(limit), "mark limit"))
         label = f"limit {told(limit, 'ms')}"
@@ -127,6 +128,7 @@ def contexts(report: Report, found: list[Cell]) -> Markup | None:
     names = sorted({cell.scenario.length for cell in found})
     parts += [words(across.at(n), height + LINE, f"{n:,}", "tick") for n in names]
     parts += [_dots(cell, across.at(cell.scenario.length), down) for cell in found]
+    parts += [words(0, y - 4, text, "tick", "start") for y, text in levels]
     worst = {n: max(cell.p95 for cell in found if cell.scenario.length == n) for n in names}
     description = "; ".join(f"{n:,} tokens: highest p95 {told(worst[n], 'ms')}" for n in names)
     picture = drawing(
@@ -139,19 +141,14 @@ def contexts(report: Report, found: list[Cell]) -> Markup | None:
     return figure(picture, caption, legend(("dot-median", "median"), ("dot-p95", "p95")))
 
 
-def _level(y: float, text: str, ground: bool) -> Markup:
-    """A horizontal grid line with its figure above it."""
-    return join(
-        line(0, y, 1, y, "axis" if ground else "grid"), words(0, y - 4, text, "tick", "start")
-    )
-
-
 def _dots(cell: Cell, x: float, down: Callable[[float], float]) -> Markup:
     """Median and p95 of one process, beside those of the others."""
     aside = 9.0 * (cell.process - (len(cell.scenario.processes) + 1) / 2)
     shift = f"translate({number(max(min(aside, 30.0), -30.0))} 0)"
     place = {"cx": percent(x), "transform": shift}
+    ends = {"x1": percent(x), "x2": percent(x), "transform": shift}
     return join(
+        el("line", y1=down(cell.median), y2=down(cell.p95), class_="stem", **ends),
         el("circle", cy=down(cell.median), r=4, class_="dot-median", **place),
         el("circle", cy=down(cell.p95), r=4.5, class_="dot-p95", **place),
     )
