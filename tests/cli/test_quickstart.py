@@ -54,6 +54,7 @@ def test_quickstart_does_everything_once_and_the_second_run_skips_all_of_it(
     for word in ("budget", "limit", "measured", "upper bound", "verdict", "sample"):
         assert word in first
     assert "skipped" not in first
+    assert report["bundle"]["id"] in (output / "report.html").read_text()
 
     files = [output / "best_model.pt", output / "bundle" / "manifest.json"]
     skipped = 4  # corpus, tokenizer, training, export

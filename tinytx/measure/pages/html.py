@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tinytx.measure.budgets import Quantity
 from tinytx.measure.pages import latency, memory, verdicts
-from tinytx.measure.pages.figures import cells, told
+from tinytx.measure.pages.figures import Cell, cells, told
 from tinytx.measure.pages.markup import Markup, el, join
 from tinytx.measure.pages.repeat import how_to_repeat, settings
 from tinytx.measure.pages.tables import facts, numbers_table, section
@@ -42,15 +42,23 @@ def page(title: str, *content: str) -> str:
 
 def render(report: Report) -> str:
     """The page of one report."""
+    found = cells(report, "next_token", "first_token", "end_to_end")
     title = f"{report.verdict}: tinytx bench of bundle {report.bundle.id[:12]}"
     return page(
         title,
         _header(report),
-        section("verdicts", "Verdicts", verdicts.table(report), verdicts.reasons(report)),
-        _basis(report),
-        section("latency", "The next token against its budget", latency.distribution(report)),
-        section("contexts", "Latency by context length", latency.contexts(report)),
-        section("times", "Every latency", _times(report), _processes(report)),
+        section(
+            "verdicts",
+            "Verdicts",
+            verdicts.table(report),
+            verdicts.reasons(report),
+            _basis(report),
+        ),
+        section(
+            "latency", "The next token against its budget", latency.distribution(report, found)
+        ),
+        section("contexts", "Latency by context length", latency.contexts(report, found)),
+        section("times", "Every latency", _times(report), _processes(found)),
         section("memory", "Memory by phase", memory.by_phase(report), _limit(report)),
         section("why", "What the memory is made of", memory.attribution(report)),
         section("machine", "The machine's testimony", testimony(report)),
@@ -111,15 +119,14 @@ def _times(report: Report) -> Markup:
     return numbers_table("The worst process of each scenario", headings, rows, (1, 2, 3, 4))
 
 
-def _processes(report: Report) -> Markup:
+def _processes(found: list[Cell]) -> Markup:
     rows = [
         (
             f"{cell.scenario.name}, process {cell.process}",
-            f"{len(cell.samples):,}",
+            f"{cell.count:,}",
             *(told(figure, "ms") for figure in (cell.median, cell.p95, cell.slowest)),
         )
-        for kind in ("next_token", "first_token", "end_to_end")
-        for cell in cells(report, kind)
+        for cell in found
     ]
     if not rows:
         return Markup()

@@ -118,5 +118,6 @@ def attribution(report: Report) -> Markup | None:
     caption = f"{told(found.total / MB, 'MB')} at rest; the parts add up to it within {gap:.1%}."
     headings = ("part", "size", "share", "what would change it")
     return join(
-        figure(picture, caption), numbers_table("Parts of resident memory", headings, rows, (1, 2))
+        figure(picture, caption),
+        numbers_table("Parts of resident memory", headings, rows, (1, 2), hidden=True),
     )

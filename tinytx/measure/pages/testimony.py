@@ -71,14 +71,14 @@ def value(field: str, found: Any) -> str:
         return "none"
     if found is None or found == "" or found == [] or found == {}:
         return UNKNOWN
-    if isinstance(found, bool):
-        return "yes" if found else "no"
     if field in TELL and isinstance(found, int | float):
         return TELL[field](found)
     return _plain(found)
 
 
 def _plain(found: Any) -> str:
+    if isinstance(found, bool):
+        return "yes" if found else "no"
     if isinstance(found, msgspec.Struct):
         found = msgspec.structs.asdict(found)
     if isinstance(found, dict):

@@ -53,7 +53,7 @@ def _series(series: Series, place: int) -> Markup:
             ("dot-invalid", "INVALID"),
             ("new-bundle", "another bundle"),
         ),
-        el("details", el("summary", f"All {len(series.points)} reports"), _table(series)),
+        el("details", el("summary", f"All figures: {series.count}"), _table(series)),
     )
 
 
@@ -77,13 +77,24 @@ def _chart(series: Series, name: str, slug: str) -> Markup:
     parts.append(curve(_path(values, axis), 0, HEIGHT, "trend"))
     parts += [_dot(axis, place, len(values), row) for place, row in enumerate(rows) if row]
     moved = change(values)
-    told_change = "" if moved is None else f", {moved:+.1%} against the one before"
+    told_change = "" if moved is None else f", {moved:+.1%} since the last"
     now = "not measured" if last.measured is None else str(last.measured)
     title = FIGURES[name][1]
+    parts += _dates(series)
     picture = drawing(slug, title, f"Last: {now}{told_change}.", HEIGHT + LINE + 4.0, *parts)
     far = f"limit {last.budget.limit}"
     caption = join(el("strong", now), f"{told_change}; {far}")
     return join(figure(join(el("h3", title, " ", badge(last.verdict)), picture), caption))
+
+
+def _dates(series: Series) -> list[Markup]:
+    """The days of the first and of the last report, below their points."""
+    count = len(series.points)
+    ends = (0, count - 1) if count > 1 else (0,)
+    return [
+        words(_at(n, count), HEIGHT + LINE, series.points[n].started_at[:10], "tick", anchor)
+        for n, anchor in zip(ends, ("start", "end") if count > 1 else ("middle",), strict=True)
+    ]
 
 
 def _level(axis: Axis, tick: float, label: str) -> Markup:
