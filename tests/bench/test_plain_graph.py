@@ -83,12 +83,15 @@ def test_the_plain_graph_uses_standard_operators_only(bench: Any) -> None:
 
 
 def test_speed_figures_come_from_medians_of_the_rounds(bench: Any) -> None:
-    ours = np.full((5, 64), 10.0)
-    ours[:, -16:] = 14.0  # longest contexts
-    ours[0] = 1000.0  # one disturbed round
-    theirs = np.full((5, 64), 33.0)
-    figures = {f.name: f.value for f in bench.runtime._speed_figures(ours, theirs, "m")}
-    assert figures["m: next token"] == 11.0
+    ours, theirs = np.full((5, 96), 10.0), np.full((5, 96), 30.0)
+    alone = np.full((5, 96), 10.0)
+    alone[:, 64:] = 14.0  # longest contexts
+    alone[:, 29:32] = 12.0  # 3 of 32 are over the p95 of their contexts
+    for part in (ours, alone):
+        part[0] = 1000.0  # one disturbed round
+    figures = {f.name: f.value for f in bench.runtime._speed_figures(ours, theirs, alone, "m")}
+    assert figures["m: next token"] == 10.0
     assert figures["m: speed against the plain graph"] == 3.0
+    assert figures["m: the same, fastest round at each position"] == 3.0
     assert figures["m: longest context against 16"] == 1.4
-    assert figures["m: p95 against median, worst context"] == 100.0
+    assert figures["m: p95 against median, worst context"] == 1.2
