@@ -64,7 +64,7 @@ class Engine:
         """
         bundle = Bundle(Path(folder))
         tokenizer = _load_tokenizer(bundle)
-        footprint.give_back()  # what importing took: the peak is then in the import
+        footprint.give_back_once("imported")  # the peak is then here, and not in the load
 
         def make(threads: int) -> Engine:
             return cls(
@@ -79,7 +79,7 @@ class Engine:
         if threads is None:
             threads = calibration.threads_for(bundle.id, make)
         engine = make(threads)
-        footprint.give_back()
+        footprint.give_back_once("loaded")
         return engine
 
     @property
