@@ -1,4 +1,4 @@
-"""The benchmark's comparison computes the same model, or its ratio would mean nothing."""
+"""The benchmark of the runtime: its comparison computes the same model, its figures are right."""
 
 import importlib.util
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinytx.bundle import ModelFacts
+from tinytx.bundle import Bundle, ModelFacts
 from tinytx.export.graph import build_graph
 from tinytx.runtime.engine import Engine
 
@@ -95,3 +95,25 @@ def test_speed_figures_come_from_medians_of_the_rounds(bench: Any) -> None:
     assert figures["m: the same, fastest round at each position"] == 3.0
     assert figures["m: longest context against 16"] == 1.4
     assert figures["m: p95 against median, worst context"] == 1.2
+
+
+def test_a_worker_tells_its_memory_as_it_generates_past_a_full_context(
+    bench: Any, tiny_bundle: Path
+) -> None:
+    marks = bench.runtime.worker("generate", tiny_bundle, 120, 60)
+    assert [mark["tokens"] for mark in marks] == [60, 120]
+    for mark in marks:
+        assert 10e6 < mark["anonymous"] < mark["rss"] < mark["peak"] < 200e6
+
+
+def test_the_long_bundle_has_the_same_sizes_and_a_longer_context(
+    bench: Any, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    source = Bundle(tiny_bundle)
+    engine = Engine.load(bench.runtime.long_bundle(source, tmp_path / "long"))
+    assert engine.facts.max_seq_length == 512
+    assert engine.facts.width == source.manifest.model.width
+    assert np.isfinite(engine.append([1] * 500)).all()
+    times = bench.runtime.token_times(engine, 40)
+    assert len(times) == 40 - 16
+    assert all(clock > 0 and busy >= 0 for clock, busy in times)
