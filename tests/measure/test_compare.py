@@ -166,8 +166,9 @@ def test_reports_of_different_settings_are_refused_unless_told_to(make: Make) ->
     comparable.check_reports(a, b, different_settings=True)
 
 
-def test_more_processes_are_no_different_setting(make: Make) -> None:
-    policy = msgspec.convert({"processes": {"per_scenario": 5}}, Scenarios)
+def test_more_processes_and_samples_are_no_different_setting(make: Make) -> None:
+    more = {"processes": {"per_scenario": 5}, "next_token": {"first_look": 512}}
+    policy = msgspec.convert(more, Scenarios)
     comparable.check_reports(make(seed=1), make(seed=2, policy=policy))
 
 
