@@ -265,7 +265,14 @@ def test_stored_reports_are_compared_like_those_in_memory(make: Make, tmp_path: 
 
 @pytest.mark.parametrize(
     ("part", "told"),
-    [(0.0512, "5.1 %"), (0.00131, "0.13 %"), (-0.2, "20 %"), (14.79, "1,479 %"), (0.0996, "10 %")],
+    [
+        (0.0512, "5.1 %"),
+        (0.00131, "0.13 %"),
+        (-0.2, "20 %"),
+        (14.79, ">999 %"),
+        (9.99, "999 %"),
+        (0.0996, "10 %"),
+    ],
 )
 def test_shares_are_told_in_per_cent(part: float, told: str) -> None:
     assert share(part) == told
