@@ -144,7 +144,10 @@ def share(part: float) -> str:
 def signed(part: float) -> str:
     """A change in per cent with its sign: -0.0512 is "-5.1 %"."""
     told = share(part)
-    return told if not told.strip("0. %") else f"{'-' if part < 0 else '+'}{told}"
+    if not told.strip("0. %"):
+        return told
+    sign = "-" if part < 0 else "+"
+    return f">{sign}{told[1:]}" if told.startswith(">") else sign + told
 
 
 def document(comparison: Comparison) -> dict[str, object]:

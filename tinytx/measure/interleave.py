@@ -25,7 +25,7 @@ SAMPLING_SHARE = 0.5
 """Of the time limit; the rest is for starting processes."""
 LEAST_SECONDS = 0.2
 """For warm-up and samples of one process. All have the same, so that all pairs are alike."""
-STEPS = 1_024
+STEPS = 2_048
 """Next tokens of one process, if its seconds allow."""
 SIDES = ("A", "B")
 
