@@ -25,7 +25,7 @@ COLOURS = {
     Finding.INCOMPARABLE: "yellow",
 }
 PLAIN_EVERY_SECONDS = 10.0
-PLAIN_WIDTH = 114
+PLAIN_WIDTH = 118
 
 
 @contextmanager

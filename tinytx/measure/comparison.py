@@ -10,6 +10,8 @@ from tinytx.measure.budgets import Quantity
 from tinytx.measure.difference import Difference
 
 SCHEMA = 1
+MOST_TOLD = 999
+"""Per cent: an interval that ends beyond says only that nothing is known."""
 
 
 class Finding(StrEnum):
@@ -133,14 +135,19 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 def share(part: float) -> str:
     """A share in per cent, with two or three digits: 0.0512 is "5.1 %"."""
     per_cent = abs(part) * 100.0
+    if per_cent > MOST_TOLD:
+        return f">{MOST_TOLD} %"
     digits = 2 if per_cent < 0.995 else 1 if per_cent < 9.95 else 0
-    return f"{per_cent:,.{digits}f} %"
+    return f"{per_cent:.{digits}f} %"
 
 
 def signed(part: float) -> str:
     """A change in per cent with its sign: -0.0512 is "-5.1 %"."""
     told = share(part)
-    return told if not told.strip("0. %") else f"{'-' if part < 0 else '+'}{told}"
+    if not told.strip("0. %"):
+        return told
+    sign = "-" if part < 0 else "+"
+    return f">{sign}{told[1:]}" if told.startswith(">") else sign + told
 
 
 def document(comparison: Comparison) -> dict[str, object]:
