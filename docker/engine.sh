@@ -70,7 +70,7 @@ lacks_base() { # here for both platforms, or a registry has it
     for platform in "linux/$ours" "linux/$theirs"; do
         if ! docker run --rm --pull never --platform "$platform" --network none "$base" true \
             >/dev/null 2>&1; then
-            timeout 20 docker buildx imagetools inspect "$base" >/dev/null 2>&1 \
+            timeout 10 docker buildx imagetools inspect "$base" >/dev/null 2>&1 \
                 || echo "$base for $platform is neither here nor can a registry be reached"
         fi
     done
@@ -189,6 +189,7 @@ base_images() {
     for architecture in "$ours" "$theirs"; do
         say "making $base for $architecture from Debian's packages"
         mmdebstrap --quiet --variant=minbase --architectures="$architecture" \
+            --include=usr-is-merged --hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr \
             --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
             --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
             --dpkgopt='path-exclude=/usr/share/info/*' \

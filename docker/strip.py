@@ -25,8 +25,11 @@ WHOLE = (
     "onnxruntime/datasets",
     "onnxruntime/backend",
     "sentencepiece/package_data",
+    "pygments/lexers",  # rich asks for them only to colour source code
+    "pygments/styles",
+    "pygments/formatters",
 )
-INSTALLED = "/usr/local/lib/python3.11/dist-packages"
+INSTALLED = "/usr/local/lib/python3.11/dist-packages"  # where the folder ends up in the image
 
 
 def strip(root: Path) -> None:
@@ -40,11 +43,11 @@ def strip(root: Path) -> None:
             path.unlink()
 
 
-def compile_once(root: Path) -> None:
+def compile_once(root: Path, installed: str) -> None:
     """Hash-based and unchecked: no time stamp in the file, and no look at the source when run."""
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     done = compileall.compile_dir(
-        root, quiet=2, stripdir=str(root), prependdir=INSTALLED, invalidation_mode=mode
+        root, quiet=2, stripdir=str(root), prependdir=installed, invalidation_mode=mode
     )
     if not done:
         print("strip: some files could not be byte-compiled", file=sys.stderr)
@@ -57,10 +60,13 @@ def size(path: Path) -> int:
 def main() -> None:
     root = Path(sys.argv[1])
     before = size(root)
-    strip(root)
+    if len(sys.argv) == 2:  # else the folder is a Python, whose place in the image is given
+        strip(root)
     kept = size(root)
-    compile_once(root)
-    print(f"strip: {before / 1e6:.1f} MB, {kept / 1e6:.1f} MB kept, {size(root) / 1e6:.1f} compiled")
+    compile_once(root, *(sys.argv[2:] or [INSTALLED]))
+    print(
+        f"strip: {before / 1e6:.1f} MB, {kept / 1e6:.1f} MB kept, {size(root) / 1e6:.1f} compiled"
+    )
     for part in sorted(root.iterdir(), key=size, reverse=True)[:6]:
         print(f"strip: {size(part) / 1e6:8.1f} MB {part.name}")
 
