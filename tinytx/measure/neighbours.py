@@ -94,7 +94,9 @@ def _charged(before: Times, after: Times) -> dict[int, int]:
     for key in before.keys() - after.keys():
         ancestor = parents[key[0]]
         for _ in gone:  # at most so many steps, whatever a look in motion has caught
-            ancestor = parents[ancestor] if ancestor in gone else ancestor
+            if ancestor not in gone:
+                break
+            ancestor = parents[ancestor]
         paid = before[key].ticks + before[key].ended
         charged[ancestor] = charged.get(ancestor, 0) + paid
     return charged
