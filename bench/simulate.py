@@ -161,6 +161,8 @@ def main() -> None:
     parser.add_argument("--benches", type=int, default=2_000)
     parser.add_argument("--most", type=int, default=16_384, help="samples per process")
     options = parser.parse_args()
+    if options.benches < 1 or options.most < 2 * POLICY.first_look:
+        parser.error(f"--benches is at least 1, --most at least {2 * POLICY.first_look}")
     print("one cell 1 % over the limit, and all nine 20 % under it; first look in brackets")
     print(f"{'distribution':24} {'over: PASS':>10} {'twice':>7} {'FAIL':>7}", end="")
     print(f"   {'under: PASS':>11} {'samples':>8}")

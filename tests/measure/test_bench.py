@@ -13,8 +13,10 @@ from tinytx.errors import BundleError, PrerequisiteError
 from tinytx.measure import report as reports
 from tinytx.measure.bench import BenchSettings, Progress, run_bench
 from tinytx.measure.budgets import Budget, Quantity, Row, Verdict, load_budgets
+from tinytx.measure.devices import load_device
 from tinytx.measure.report import Report, Scenario
 from tinytx.measure.scenarios import Scenarios
+from tinytx.measure.stored import parse_report
 
 Tree = Callable[..., Path]
 
@@ -138,6 +140,28 @@ def test_on_a_calm_machine_everything_that_is_measured_passes(
     assert {name for name, (verdict, _) in rows(report).items() if verdict is Verdict.PASS} >= (
         MEASURED
     )
+
+
+def test_a_named_device_labels_the_rows_and_changes_no_verdict(
+    copy: Path, quick: Scenarios, tree: Tree
+) -> None:
+    settings = BenchSettings(
+        scenarios=quick,
+        root=tree("vm"),
+        worker=fake(),
+        time_limit=2.0,
+        device=load_device("pi-zero-2w"),
+    )
+    report = run_bench(copy, load_budgets(), settings)
+    by_name = {row.budget.name: row for row in report.budgets}
+    assert by_name["next_token_p95"].verdict is Verdict.PASS
+    label = "this is the latency of AMD EPYC, not of the Raspberry Pi Zero 2 W"
+    assert by_name["next_token_p95"].basis.endswith(label)
+    assert report.device is not None
+    assert any("512 MB for peak memory is more than" in line for line in report.device.warnings)
+    document = json.loads(json.dumps(reports.document(report)))
+    assert document["device"]["device"]["memory_bytes"] == 1 << 29
+    assert parse_report(json.dumps(document).encode(), "r.json").device == report.device
 
 
 def test_under_emulation_latency_and_memory_are_invalid_and_size_is_not(

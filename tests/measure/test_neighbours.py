@@ -44,6 +44,22 @@ def test_children_that_ended_are_charged_to_their_parent_once() -> None:
     assert used_between(before, after, own=42) == {"make": 2 + (80 - 40)}
 
 
+def test_a_whole_family_that_ended_is_charged_to_the_ancestor_that_lives() -> None:
+    before = {
+        (7, 1): Process("make", 1, 10, 100),
+        (8, 1): Process("sh", 7, 5, 30),
+        (9, 1): Process("cc", 8, 40),
+    }
+    after = {(7, 1): Process("make", 1, 10, 100 + 5 + 30 + 60)}  # cc used 20 more before it ended
+    assert used_between(before, after, own=42) == {"make": 20}
+
+
+def test_the_first_process_does_not_inherit_the_time_of_orphans() -> None:
+    before = {(1, 0): Process("init", 0, 5, 1_000)}
+    after = {(1, 0): Process("init", 0, 7, 90_000)}
+    assert used_between(before, after, own=42) == {"init": 2}
+
+
 def test_a_child_that_ended_and_is_not_yet_counted_takes_nothing_away() -> None:
     before = {(7, 1): Process("make", 1, 10, 100), (8, 1): Process("cc", 7, 40)}
     after = {(7, 1): Process("make", 1, 12, 100)}

@@ -69,22 +69,37 @@ class Ledger:
 
 def used_between(before: Times, after: Times, own: int) -> dict[str, int]:
     """Clock ticks by name. A parent is charged with its children that ended, as far as they had
-    not been charged when they were last seen.
+    not been charged when they were last seen. Process 1 is not: it inherits orphans, whose time
+    was another program's.
     """
     family = _family(after, own)
-    charged: dict[int, int] = {}
-    for key, process in before.items():
-        if key not in after:
-            paid = process.ticks + process.ended
-            charged[process.parent] = charged.get(process.parent, 0) + paid
+    charged = _charged(before, after)
     used: dict[str, int] = {}
     for key, process in after.items():
         if key[0] not in family:
             earlier = before.get(key, Process("", 0, 0))
             ended = process.ended - earlier.ended - charged.get(key[0], 0)
-            ticks = process.ticks - earlier.ticks + max(ended, 0)
+            ticks = process.ticks - earlier.ticks + (max(ended, 0) if key[0] != 1 else 0)
             used[process.name] = used.get(process.name, 0) + ticks
     return used
+
+
+def _charged(before: Times, after: Times) -> dict[int, int]:
+    """What processes that have ended had used when last seen, by the nearest ancestor that lives:
+    it is part of what that one's ended children add up to.
+    """
+    parents = {number: process.parent for (number, _), process in before.items()}
+    gone = {key[0] for key in before.keys() - after.keys()}
+    charged: dict[int, int] = {}
+    for key in before.keys() - after.keys():
+        ancestor = parents[key[0]]
+        for _ in gone:  # at most so many steps, whatever a look in motion has caught
+            if ancestor not in gone:
+                break
+            ancestor = parents[ancestor]
+        paid = before[key].ticks + before[key].ended
+        charged[ancestor] = charged.get(ancestor, 0) + paid
+    return charged
 
 
 def own_number(root: Path) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tinytx.measure.budgets import Quantity
 from tinytx.measure.pages import latency, memory, verdicts
+from tinytx.measure.pages.course import device
 from tinytx.measure.pages.figures import Cell, cells, told
 from tinytx.measure.pages.markup import Markup, el, join
 from tinytx.measure.pages.repeat import how_to_repeat, settings
@@ -61,6 +62,7 @@ def render(report: Report) -> str:
         section("times", "Every latency", _times(report), _processes(found)),
         section("memory", "Memory by phase", memory.by_phase(report), _limit(report)),
         section("why", "What the memory is made of", memory.attribution(report)),
+        section("device", "The device", device(report)),
         section("machine", "The machine's testimony", testimony(report)),
         section("troubles", "What went wrong", _troubles(report)),
         section("bundle", "The bundle", _bundle(report)),

@@ -8,10 +8,12 @@ import msgspec
 
 from tinytx.measure.conditions import PI_NOW
 from tinytx.measure.machine import Machine
+from tinytx.measure.pages.course import course
 from tinytx.measure.pages.figures import MB, told
 from tinytx.measure.pages.markup import Markup, el, join
 from tinytx.measure.pages.tables import facts, numbers_table
 from tinytx.measure.report import Report
+from tinytx.measure.sensors import Frequency
 
 UNKNOWN = "not told"
 TWICE = ("processor", "architecture", "python", "versions", "counters")
@@ -51,6 +53,9 @@ NAMES = {
     "frequency_khz": "frequency",
     "temperature_millicelsius": "temperature",
     "throttled": "Raspberry Pi flags",
+    "cores_allowed": "affinity",
+    "frequency": "frequencies of all cores",
+    "cooling": "cooling that slows the processor",
     "load_1min": "load average, 1 min",
     "group_limit": "memory limit of the control group",
     "group_peak": "memory peak of the control group",
@@ -69,7 +74,7 @@ def value(field: str, found: Any) -> str:
     """A fact as people read it, whatever its kind: a field that is new here is told as well."""
     if field == "emulation" and not found:
         return "none"
-    if found is None or found == "" or found == [] or found == {}:
+    if found in (None, "", [], {}, Frequency()):
         return UNKNOWN
     if field in TELL and isinstance(found, int | float):
         return TELL[field](found)
@@ -92,7 +97,13 @@ def _plain(found: Any) -> str:
 
 def testimony(report: Report) -> Markup:
     """Breaches first, then who used the processor, then every fact before and after."""
-    return join(_breaches(report), _identity(report.before), _used(report), _before_after(report))
+    return join(
+        _breaches(report),
+        _identity(report.before),
+        _used(report),
+        course(report),
+        _before_after(report),
+    )
 
 
 def _breaches(report: Report) -> Markup:
