@@ -1,6 +1,5 @@
 """What the machine was, and what it was doing before and after."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -139,5 +138,5 @@ def _before_after(report: Report) -> Markup:
         if before == after == UNKNOWN and field not in ("governor", "throttled"):
             continue
         changed = el("strong", after) if before != after else after
-        rows.append((re.sub("^.", lambda m: m[0], named(field)), before, changed))
-    return numbers_table("Before and after", ("fact", "before", "after"), rows, (1, 2))
+        rows.append((named(field), before, changed))
+    return numbers_table("Before and after", ("fact", "before", "after"), rows, pairs=True)
