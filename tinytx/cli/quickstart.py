@@ -92,7 +92,7 @@ def _bench(space: "Workspace", people: "Console") -> "Report":
 
     from tinytx.bundle import Bundle
     from tinytx.cli.bench import bench_with_progress
-    from tinytx.errors import UsageError
+    from tinytx.errors import MeasurementInvalid, UsageError, os_errors_as
     from tinytx.measure.bench import BenchSettings
     from tinytx.measure.budgets import Verdict, load_budgets, policy_file
     from tinytx.measure.machine import observe
@@ -119,9 +119,10 @@ def _bench(space: "Workspace", people: "Console") -> "Report":
             people.print("      skipped: this bundle was measured on this machine")
             return report
     report = bench_with_progress(space.bundle, load_budgets(), BenchSettings(), people)
-    Outputs(json=path, html=page).write(report)
-    if report.verdict is not Verdict.INVALID:  # what was not proven is measured again
-        stamp.write(here, inputs, [path])
+    with os_errors_as(MeasurementInvalid, "write the report"):
+        Outputs(json=path, html=page).write(report)
+        if report.verdict is not Verdict.INVALID:  # what was not proven is measured again
+            stamp.write(here, inputs, [path])
     people.print(f"      measured in {report.seconds:.0f} s, {page}", markup=False)
     return report
 
