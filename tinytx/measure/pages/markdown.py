@@ -16,7 +16,7 @@ MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~>$&<@:-])")
 
 
 def text(words: str) -> str:
-    """``words`` on one line, shown letter by letter: no mark-up, no HTML, no mention."""
+    """``words`` on one line, shown letter by letter: no mark-up and no HTML."""
     one_line = " ".join(clean(words).split())
     return MARKS.sub(
         lambda mark: f"&#{ord(mark[0])};" if mark[0] in "<>&@|:" else rf"\{mark[0]}", one_line
