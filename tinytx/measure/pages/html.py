@@ -146,10 +146,14 @@ def _limit(report: Report) -> Markup | None:
         ("limit", told(proof.limit / 1e6, "MB")),
         ("mechanism", proof.mechanism or "none"),
         ("canary", proof.canary or "not run"),
-        ("reason", proof.reason or "–"),
+        ("reason", proof.reason),
+        ("remedy", getattr(proof, "remedy", "")),
     ]
     kind = "good" if proof.enforced else "bad"
-    return join(el("h3", "Memory limit, proven live"), el("p", word, class_=kind), facts(pairs))
+    told_pairs = [(name, text) for name, text in pairs if text]
+    return join(
+        el("h3", "Memory limit, proven live"), el("p", word, class_=kind), facts(told_pairs)
+    )
 
 
 def _device(report: Report) -> Markup | None:
