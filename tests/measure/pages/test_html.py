@@ -226,4 +226,4 @@ def test_a_proven_limit_is_told_with_its_canary(report: Report, read: Read) -> N
     text = read(html.render(WithProof(report))).text  # type: ignore[arg-type]
     assert "The limit bites" in text
     assert "killed by signal 9 after 530 MB" in text
-    assert "proven live" not in read(html.render(report)).text
+    assert "The limit bites" not in read(html.render(report)).text
