@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -154,6 +155,24 @@ def test_the_device_is_described_and_scenarios_are_read(
     assert "Raspberry Pi 5: 4 x Cortex-A76 at 2,400 MHz" in err
     assert "this machine is not one" in err
     assert json.loads(out)["device"]["device"]["cores"] == 4
+
+
+def test_a_disk_that_fills_while_measuring_takes_no_verdict_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "gone" / "r.html"
+
+    def bench(*arguments: Any) -> Report:
+        page.parent.rmdir()
+        page.parent.touch()
+        return pretend(*arguments)
+
+    monkeypatch.setattr(benches, "run_bench", bench)
+    arguments = ["bench", "x", "--budgets", limits(tmp_path, 2), "--html", str(page)]
+    assert run(arguments) == 64
+    err = capsys.readouterr().err
+    assert "FAIL next token, p95" in err
+    assert f"cannot write {page}" in err
 
 
 def test_ctrl_c_ends_with_130_and_leaves_no_worker(tiny_bundle: Path, tmp_path: Path) -> None:

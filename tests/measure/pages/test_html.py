@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from tinytx.measure.budgets import Verdict
 from tinytx.measure.conditions import Breach
+from tinytx.measure.devices import load_device, standing
 from tinytx.measure.pages import html
-from tinytx.measure.report import ProcessRun, Report
+from tinytx.measure.report import Discarded, ProcessRun, Report
 
 Page = Any  # of conftest
 
@@ -181,6 +182,26 @@ def test_a_fail_and_an_invalid_say_so_with_their_reasons(report: Report, read: R
         assert words in text, words
 
 
+def test_a_device_that_was_asked_for_is_described_with_what_the_figures_say(
+    report: Report, read: Read
+) -> None:
+    budgets = [row.budget for row in report.budgets]
+    found = standing(load_device("pi-zero-2w"), report.before, budgets, threads=1)
+    text = read(html.render(replace(report, device=found))).text
+    assert "This machine is not one." in text
+    assert found.device.title in text
+    assert "this is the latency of AMD EPYC, not of the" in text
+    for warning in found.warnings:
+        assert warning in text
+
+
+def test_a_process_that_was_measured_again_is_told(report: Report, read: Read) -> None:
+    first = report.scenarios[0]
+    again = replace(first, discarded=[Discarded(run=ProcessRun(), reason="others were busy")])
+    text = read(html.render(replace(report, scenarios=[again]))).text
+    assert "memory: a process was measured again, since others were busy" in text
+
+
 class Proof:
     """The shape of a limit proof."""
 
@@ -205,4 +226,4 @@ def test_a_proven_limit_is_told_with_its_canary(report: Report, read: Read) -> N
     text = read(html.render(WithProof(report))).text  # type: ignore[arg-type]
     assert "The limit bites" in text
     assert "killed by signal 9 after 530 MB" in text
-    assert "proven live" not in read(html.render(report)).text
+    assert "The limit bites" not in read(html.render(report)).text

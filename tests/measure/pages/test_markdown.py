@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
 from tinytx.measure.budgets import Verdict
@@ -39,6 +40,34 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_heading(report: Report) -
 )
 def test_marks_in_text_are_shown_and_do_nothing(words: str, shown: str) -> None:
     assert markdown.text(words) == shown
+
+
+HOSTILE = (
+    "</summary><img src=x>|`` ` @x [a](b) ![a](b) **b** # h\n- i\n\n<b>1. n</b> ~~s~~ http://x.y"
+)
+
+
+def test_an_independent_reader_finds_no_markup_in_hostile_text(report: Report) -> None:
+    def told(name: str) -> Report:
+        rows = [replace(row, reason=name, basis=name) for row in report.budgets]
+        machine = replace(report.after, processor=name, device=name, kernel=name, governor=name)
+        bundle = replace(report.bundle, id=name, path=name, precision=name)
+        scenarios = [replace(one, name=name) for one in report.scenarios]
+        return replace(report, budgets=rows, before=machine, after=machine, bundle=bundle,
+                       scenarios=scenarios, started_at=name)  # fmt: skip
+
+    def kinds(text: str) -> list[str]:
+        reader = MarkdownIt("gfm-like", {"linkify": False})
+        tokens = [t for block in reader.parse(text) for t in [block, *(block.children or [])]]
+        return [
+            token.type if not token.type.startswith("html") else token.content.strip()
+            for token in tokens
+            if token.type not in ("text", "text_special")
+        ]
+
+    harmless, attacked = markdown.render(told("plain")), markdown.render(told(HOSTILE))
+    assert "img src=x" in attacked
+    assert kinds(attacked) == kinds(harmless)
 
 
 def test_a_code_span_holds_backticks_and_no_pipe() -> None:

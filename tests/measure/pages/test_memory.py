@@ -24,6 +24,7 @@ class Part:
 @dataclass
 class Attribution:
     total: int = 100_000_000
+    trouble: str = ""
     parts: list[Part] = field(
         default_factory=lambda: [
             Part("weights", 25_000_000, "fewer layers"),
@@ -77,8 +78,20 @@ def test_the_parts_are_as_wide_as_their_shares_largest_first(report: Report, rea
     assert not page.all("b")
     assert "fewer layers" in page.text
     assert "the parts add up to it within 1.0%" in page.text
+    assert "70.0%" in page.text
+
+
+def test_a_remainder_below_zero_has_no_width_but_is_told(report: Report, read: Read) -> None:
+    parts = [Part("weights", 101_000_000, ""), Part("not explained", -1_000_000, "")]
+    page = read(memory.attribution(Explained(report, Attribution(parts=parts))) or "")  # type: ignore[arg-type]
+    assert widths(page, "part") == [100.0]
+    assert "-1 MB" in page.text
 
 
 def test_a_report_that_was_not_asked_why_has_no_attribution(report: Report) -> None:
     assert memory.attribution(report) is None
+    failed = Attribution()
+    failed.trouble = "its worker hung"
+    text = memory.attribution(Explained(report, failed))  # type: ignore[arg-type]
+    assert "No attribution of memory: its worker hung" in (text or "")
     assert memory.attribution(Explained(report, Attribution(parts=[]))) is None  # type: ignore[arg-type]

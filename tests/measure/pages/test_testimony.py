@@ -6,8 +6,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from tinytx.measure.conditions import Use
+from tinytx.measure.neighbours import Busy
 from tinytx.measure.pages import testimony
 from tinytx.measure.report import Report
+from tinytx.measure.sensors import Frequency
+from tinytx.measure.watch import Moment
 
 Read = Callable[[str], Any]
 
@@ -22,7 +25,9 @@ def test_the_raspberry_pi_flags_are_told_now_and_since_boot() -> None:
 def test_figures_have_units_and_what_is_not_known_says_so() -> None:
     for field, found, told in (
         ("memory_available", 2_500_000_000, "2,500 MB"),
-        ("frequency_khz", 1_500_000, "1,500 MHz"),
+        ("frequency", Frequency(slowest=1_500_000, fastest=1_500_000), "1,500 MHz"),
+        ("frequency", Frequency(), "not told"),
+        ("temperatures", {"cpu": 48_000, "gpu": 50_000}, "cpu 48 °C, gpu 50 °C"),
         ("temperature_millicelsius", 48_199, "48.2 °C"),
         ("governor", "", "not told"),
         ("throttled", None, "not told"),
@@ -40,6 +45,22 @@ def test_what_changed_while_measuring_stands_out(report: Report, read: Read) -> 
     assert "90 MB" in page.text
     assert "powersave" in page.text
     assert len(page.all("strong")) == 2
+
+
+def test_neighbours_and_looks_in_between_are_told(report: Report, read: Read) -> None:
+    counters = report.before.counters
+    looks = [
+        Moment(after="memory", counters=counters, temperature_millicelsius=51_000),
+        Moment(after="next token at 16", counters=counters, temperature_millicelsius=79_500,
+               frequency=Frequency(slowest=600_000, fastest=1_500_000, capped=0.4)),
+    ]  # fmt: skip
+    changed = replace(report, during=looks, neighbours=[Busy("<make>", 1.25)])
+    page = read(testimony.testimony(changed))
+    for words in ("<make>", "1.25", "79.5 °C", "600 MHz to 1,500 MHz, capped at 40%", "2 looks"):
+        assert words in page.text, words
+    assert "Raspberry Pi flags" not in [a.get("data-label") for a in page.all("td")]
+    nothing = replace(report, during=[Moment(after="memory", counters=counters)])
+    assert "looks while measuring" not in testimony.testimony(nothing)
 
 
 def test_who_used_the_processor_is_told(report: Report, read: Read) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tinytx.measure.budgets import Quantity
 from tinytx.measure.pages import latency, memory, verdicts
-from tinytx.measure.pages.course import device
 from tinytx.measure.pages.figures import Cell, cells, told
 from tinytx.measure.pages.markup import Markup, el, join
 from tinytx.measure.pages.repeat import how_to_repeat, settings
@@ -62,7 +61,7 @@ def render(report: Report) -> str:
         section("times", "Every latency", _times(report), _processes(found)),
         section("memory", "Memory by phase", memory.by_phase(report), _limit(report)),
         section("why", "What the memory is made of", memory.attribution(report)),
-        section("device", "The device", device(report)),
+        section("device", "What this says about the device", _device(report)),
         section("machine", "The machine's testimony", testimony(report)),
         section("troubles", "What went wrong", _troubles(report)),
         section("bundle", "The bundle", _bundle(report)),
@@ -147,14 +146,39 @@ def _limit(report: Report) -> Markup | None:
         ("limit", told(proof.limit / 1e6, "MB")),
         ("mechanism", proof.mechanism or "none"),
         ("canary", proof.canary or "not run"),
-        ("reason", proof.reason or "–"),
+        ("reason", proof.reason),
+        ("remedy", getattr(proof, "remedy", "")),
     ]
     kind = "good" if proof.enforced else "bad"
-    return join(el("h3", "Memory limit, proven live"), el("p", word, class_=kind), facts(pairs))
+    told_pairs = [(name, text) for name, text in pairs if text]
+    return join(
+        el("h3", "Memory limit"), el("p", word, class_=kind), facts(told_pairs)
+    )
+
+
+def _device(report: Report) -> Markup | None:
+    """The device that was asked for, and how far each figure speaks of it."""
+    found = report.device
+    if found is None:
+        return None
+    here = "This machine is one." if found.here else "This machine is not one."
+    titles = {row.budget.name: row.budget.title for row in report.budgets}
+    warnings = el("ul", *(el("li", text) for text in found.warnings), class_="reasons")
+    return join(
+        el("p", el("strong", f"{found.device}. {here}")),
+        warnings if found.warnings else None,
+        facts((titles.get(name, name), text) for name, text in found.says.items()),
+        el("ul", *(el("li", text) for text in found.device.expect), class_="quiet"),
+    )
 
 
 def _troubles(report: Report) -> Markup:
     items = [el("li", trouble) for one in report.scenarios for trouble in one.troubles]
+    items += [
+        el("li", f"{one.name}: a process was measured again, since {discarded.reason}")
+        for one in report.scenarios
+        for discarded in one.discarded
+    ]
     return el("ul", *items, class_="reasons") if items else Markup()
 
 

@@ -11,11 +11,13 @@ def numbers_table(
     rows: Iterable[Sequence[str]],
     right: Collection[int] = (),
     hidden: bool = False,
+    pairs: bool = False,
 ) -> Markup:
     """A table whose first column names the row; columns in ``right`` hold figures.
 
-    With ``hidden`` only a screen reader says the caption: a heading above says it already. The
-    roles repeat what the elements mean, since a phone shows the rows as blocks.
+    With ``hidden`` only a screen reader says the caption: a heading above says it already; with
+    ``pairs`` the two last columns are equally wide. The roles repeat what the
+    elements mean, since a phone shows the rows as blocks.
     """
 
     def kind(column: int) -> str | None:
@@ -38,7 +40,7 @@ def numbers_table(
         el("thead", el("tr", *head, role="row"), role="rowgroup"),
         el("tbody", *body, role="rowgroup"),
         role="table",
-        class_="rows",
+        class_="rows pairs" if pairs else "rows",
     )
     return el("div", table, class_="scroll", role="region", aria_label=caption, tabindex=0)
 

@@ -69,7 +69,7 @@ def _chart(series: Series, name: str, slug: str) -> Markup:
     drawn = limit <= NEAR * highest
     axis = Axis(0.0, max(limit if drawn else 0.0, highest, 1e-9) * 1.15)
     ticks = axis.ticks(2)
-    parts = [_level(axis, tick, f"{short(tick)} {unit}") for tick in ticks]
+    parts = [_level(axis, tick) for tick in ticks]
     parts.append(_changes(series))
     if drawn:
         y = HEIGHT * (1.0 - axis.at(limit))
@@ -80,10 +80,11 @@ def _chart(series: Series, name: str, slug: str) -> Markup:
     told_change = "" if moved is None else f", {moved:+.1%} since the last"
     now = "not measured" if last.measured is None else str(last.measured)
     title = FIGURES[name][1]
+    parts += [_level_words(axis, tick, f"{short(tick)} {unit}") for tick in ticks]
     parts += _dates(series)
     picture = drawing(slug, title, f"Last: {now}{told_change}.", HEIGHT + LINE + 4.0, *parts)
-    far = f"limit {last.budget.limit}"
-    caption = join(el("strong", now), f"{told_change}; {far}")
+    limit_words = f"limit {last.budget.limit}".replace(" ", "\u00a0")
+    caption = join(el("strong", now), f"{told_change}; {limit_words}")
     return join(figure(join(el("h3", title, " ", badge(last.verdict)), picture), caption))
 
 
@@ -97,16 +98,18 @@ def _dates(series: Series) -> list[Markup]:
     ]
 
 
-def _level(axis: Axis, tick: float, label: str) -> Markup:
+def _level(axis: Axis, tick: float) -> Markup:
     y = HEIGHT * (1.0 - axis.at(tick))
-    return join(
-        line(0, y, 1, y, "grid" if tick else "axis"), words(0, y - 4, label, "tick", "start")
-    )
+    return line(0, y, 1, y, "grid" if tick else "axis")
+
+
+def _level_words(axis: Axis, tick: float, label: str) -> Markup:
+    return words(0, HEIGHT * (1.0 - axis.at(tick)) - 4, label, "tick", "start")
 
 
 def _at(place: int, count: int) -> float:
     """Points lie in the middle of equal slots, with room for the scale on the left."""
-    return 0.12 + 0.86 * ((place + 0.5) / count)
+    return 0.18 + 0.82 * ((place + 0.5) / count)
 
 
 def _path(values: list[float | None], axis: Axis) -> str:
