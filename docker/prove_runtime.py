@@ -7,7 +7,20 @@ import subprocess
 import sys
 
 ABSENT = ("torch", "onnx", "pip", "setuptools", "wheel", "pytest", "ensurepip")
-NO_PROGRAM = ("gcc", "cc", "g++", "c++", "clang", "make", "ld", "pip", "pip3", "git", "curl", "wget")
+NO_PROGRAM = (
+    "gcc",
+    "cc",
+    "g++",
+    "c++",
+    "clang",
+    "make",
+    "ld",
+    "pip",
+    "pip3",
+    "git",
+    "curl",
+    "wget",
+)
 NEEDED = ("numpy", "onnxruntime", "sentencepiece", "psutil", "msgspec", "click", "rich")
 
 

@@ -60,7 +60,9 @@ def main() -> None:
     strip(root)
     kept = size(root)
     compile_once(root)
-    print(f"strip: {before / 1e6:.1f} MB, {kept / 1e6:.1f} MB kept, {size(root) / 1e6:.1f} compiled")
+    print(
+        f"strip: {before / 1e6:.1f} MB, {kept / 1e6:.1f} MB kept, {size(root) / 1e6:.1f} compiled"
+    )
     for part in sorted(root.iterdir(), key=size, reverse=True)[:6]:
         print(f"strip: {size(part) / 1e6:8.1f} MB {part.name}")
 
