@@ -3,10 +3,21 @@
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from tinytx.cli.common import bundle_argument, console, json_option, print_json, quiet_option
+from tinytx.cli.common import (
+    bundle_argument,
+    console,
+    json_option,
+    precision_option,
+    print_json,
+    quiet_option,
+)
+
+if TYPE_CHECKING:
+    from tinytx.bundle import Precision
 
 
 @click.command(name="generate")
@@ -31,6 +42,7 @@ from tinytx.cli.common import bundle_argument, console, json_option, print_json,
     type=click.IntRange(min=1),
     help="Processor threads; by default as many as are fastest here, measured once.",
 )
+@precision_option
 @json_option
 @quiet_option
 def command(
@@ -43,6 +55,7 @@ def command(
     seed: int | None,
     stop: str,
     threads: int | None,
+    precision: "Precision | None",
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -59,7 +72,7 @@ def command(
     from tinytx.runtime.sampling import Sampling
 
     sampling = Sampling(temperature, top_k, top_p, seed)
-    engine, outcome, parts = Engine.load(bundle, threads), Outcome(), []
+    engine, outcome, parts = Engine.load(bundle, threads, precision), Outcome(), []
     pieces = generate(
         engine, prompt, max_tokens=max_tokens, sampling=sampling, stop=stop, outcome=outcome
     )
