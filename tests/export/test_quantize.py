@@ -147,12 +147,23 @@ def test_the_graph_with_logits_of_every_position_is_the_one_that_ships(precision
     np.testing.assert_allclose(found[1][:, -1], found[0], rtol=1e-4, atol=1e-2)
 
 
+def test_every_product_has_constant_weights_without_onnxruntimes_optimiser() -> None:
+    """Otherwise it cannot pack them when it loads and restores the matrix at every step."""
+    model, facts = make(SHAPES[3])
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    graph = build_graph(weights, facts, QuantisedBuilder(facts, RECIPES["int4"])).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    products = [node for node in graph.node if node.op_type == "MatMulNBits"]
+    assert len(products) == 4 * facts.layers + 1
+    assert all(set(node.input[1:]) <= constants for node in products)
+
+
 def test_the_table_is_stored_once() -> None:
     model, facts = make((2, 2, 16, 64, 24, 1_000, 10_000.0))
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     graph = build_graph(weights, facts, QuantisedBuilder(facts, RECIPES["int4"]))
     size = {t.name: len(t.raw_data) for t in graph.graph.initializer}
     assert size["embedding.codes"] == 1_000 * 32
-    assert size["embedding.scales"] == 1_000 * 4
+    assert size["embedding.scales"] == size["embedding.row_scales"] == 1_000 * 4
     assert size["blocks.0.mlp.down.codes"] == 32 * 64 // 2
     assert sum(size.values()) < 1.25 * (1_000 * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 64) // 2 + 6_000)

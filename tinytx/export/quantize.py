@@ -101,27 +101,34 @@ class QuantisedBuilder(GraphBuilder):
         return self._product(x, codes, scales, q, f"{name}.output")
 
     def embed(self, table: Float) -> str:
-        """Rows of the table, restored to float32: [B, T, D]."""
+        """Rows of the table, restored to float32: [B, T, D].
+
+        The codes have the shape that :meth:`head` wants, [V, blocks, block], so that both read
+        the very same ones: a Reshape of the table instead would leave MatMulNBits an input that
+        is not constant unless onnxruntime folds it, and then a product takes six times as long.
+        The lookup wants its scales in three dimensions and the product in two: these are stored
+        twice, an eighth of the table.
+        """
         self.table = quantise(table, self.recipe.table_bits, self.block_length)
-        rows = self.table.packed.reshape(len(table), -1)
-        inputs = [self.constant("embedding.codes", rows), "tokens"]
-        inputs.append(self.constant("embedding.scales", self.table.scales))
-        return self.node(
+        codes = self.constant("embedding.codes", self.table.packed)
+        scales = self.constant("embedding.row_scales", self.table.scales[..., None])
+        self.node(
             "GatherBlockQuantized",
-            inputs,
-            ["embedded"],
+            [codes, "tokens", scales],
+            ["embedded.blocks"],  # [B, T, blocks, block]
             domain=CONTRIB,
             bits=self.table.bits,
             block_size=self.block_length,
             gather_axis=0,
-            quantize_axis=1,
+            quantize_axis=2,
         )
+        flat = self.constant("embedding.shape", np.array([0, 0, -1], np.int64))
+        return self.node("Reshape", ["embedded.blocks", flat], ["embedded"])
 
     def head(self, x: str) -> str:
-        """x [..., D] times the same table, whose rows it wants cut into blocks."""
-        shape = self.constant("embedding.shape", np.array(self.table.packed.shape, np.int64))
-        codes = self.node("Reshape", ["embedding.codes", shape], ["embedding.blocks"])
-        return self._product(x, codes, "embedding.scales", self.table, "logits")
+        """x [..., D] times the same table."""
+        scales = self.constant("embedding.scales", self.table.scales)
+        return self._product(x, "embedding.codes", scales, self.table, "logits")
 
     def _product(self, x: str, codes: str, scales: str, q: Quantised, output: str) -> str:
         return self.node(
