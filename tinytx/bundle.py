@@ -241,6 +241,15 @@ class Bundle:
     def id(self) -> str:
         return self.manifest.id
 
+    def preferring(self, precision: Precision | None) -> "Bundle":
+        """This bundle, with ``precision`` as its default where one is given.
+
+        Raises :class:`UsageError` when it is not there.
+        """
+        chosen = self.manifest.choose(precision)
+        self.manifest = msgspec.structs.replace(self.manifest, precision=chosen)
+        return self
+
     def read_file(self, name: str) -> bytes:
         """The bytes of one file, checked against the manifest. Raises :class:`BundleError`."""
         facts = self.manifest.files.get(name)

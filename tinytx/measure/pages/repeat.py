@@ -19,6 +19,9 @@ def command(report: Report) -> str:
     processes = report.settings.get("processes")
     if isinstance(processes, Mapping) and isinstance(processes.get("threads"), int):
         words += ["--threads", str(processes["threads"])]
+    precision = report.settings.get("precision")
+    if isinstance(precision, str):
+        words += ["--precision", precision]
     limit = report.settings.get("time_limit")
     if isinstance(limit, int | float):
         words += ["--time-limit", f"{limit:g}"]
