@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 from tinytx import __version__
 from tinytx.bundle import Bundle
 from tinytx.errors import BundleError
-from tinytx.measure import conditions, launch, machine
+from tinytx.measure import conditions, launch, limits, machine
 from tinytx.measure.budgets import Budget
 from tinytx.measure.judging import judge_all
 from tinytx.measure.protocol import Looks, Task
@@ -46,6 +47,7 @@ class BenchSettings:
     scenarios: Scenarios | None = None
     root: Path = machine.ROOT
     worker: tuple[str, ...] = launch.WORKER
+    canary: tuple[str, ...] = limits.COMMAND
 
 
 @dataclass
@@ -86,7 +88,10 @@ def run_bench(
     start = time.monotonic()
     before = machine.observe(settings.root)
     plans = _plan(bundle, scenarios)
-    _run_all(plans, _Tasks(bundle, budgets, scenarios, plans), settings, progress)
+    tasks = _Tasks(bundle, budgets, scenarios, plans)
+    peaks = [budget.limit.base for budget in budgets if budget.name == "peak_memory"]
+    with limits.guard(min(peaks, default=None), settings.root, settings.canary) as guard:
+        _run_all(plans, tasks, settings, progress, guard)
     after = machine.observe(settings.root)
     check_unchanged(bundle)
     done = [
@@ -108,6 +113,7 @@ def run_bench(
         before=before,
         after=after,
         settings={"time_limit": settings.time_limit, **msgspec.to_builtins(scenarios)},
+        limit=guard.proof,
     )
 
 
@@ -169,6 +175,7 @@ def _run_all(
     tasks: _Tasks,
     settings: BenchSettings,
     progress: Callable[[Progress], None] | None,
+    guard: limits.Guard,
 ) -> None:
     """One process at a time; each round runs every scenario once, so that time is spread."""
     deadline = time.monotonic() + settings.time_limit
@@ -188,7 +195,8 @@ def _run_all(
         share = max(deadline - time.monotonic(), 0.0) * plan.weight / waiting
         task = tasks.task(plan, share)
         timeout = settings.patience + 2.0 * task.seconds
-        plan.processes.append(launch.run_worker(task, timeout, settings.worker))
+        with guard.group() if plan.kind == "memory" else nullcontext() as group:
+            plan.processes.append(launch.run_worker(task, timeout, settings.worker, group))
     if progress:
         progress(Progress(len(queue), len(queue), "done"))
 

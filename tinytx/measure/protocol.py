@@ -50,6 +50,8 @@ class Phases(msgspec.Struct, frozen=True, kw_only=True):
     """After a generation to the longest context, by smaps_rollup."""
     separate: bool
     """Whether each phase has its own mark; where the kernel forbids a reset they accumulate."""
+    marked: bool = True
+    """Whether this kernel keeps high-water marks at all; without them the phases are 0."""
 
     @property
     def peak(self) -> int:

@@ -9,6 +9,8 @@ from tinytx.errors import BudgetFailed, MeasurementInvalid, TinytxError, UsageEr
 from tinytx.measure import stats
 from tinytx.measure.budgets import Row, Verdict
 from tinytx.measure.conditions import Breach, Use
+from tinytx.measure.groups import GroupUse
+from tinytx.measure.limits import LimitProof
 from tinytx.measure.machine import Machine
 from tinytx.measure.protocol import Answer
 from tinytx.workspace import write_json
@@ -21,6 +23,8 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
 
     answer: Answer | None = None
     trouble: str = ""
+    group: GroupUse | None = None
+    """What the control group saw, when the process had one of its own."""
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +78,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     before: Machine
     after: Machine
     settings: dict[str, Any]
+    limit: LimitProof | None = None
+    """Whether the peak budget was enforced while memory was measured."""
 
 
 def overall(rows: list[Row]) -> Verdict:

@@ -127,26 +127,34 @@ def _some_ids(model: Model, count: int) -> list[int]:
 
 def measure_memory(load: Callable[[], Model], choose: Choose) -> Phases:
     """The high-water mark of each phase, then the resident set at rest."""
-    interpreter = memory.high_water()
-    separate = memory.reset_high_water()
+    marks: list[int] = []
+    separate: list[bool] = []
+
+    def mark() -> None:
+        """End a phase: note its high-water mark and start the next one's."""
+        marks.append(memory.high_water_or_none() or 0)
+        separate.append(memory.reset_high_water())
+
+    mark()
     model = load()
-    loaded = memory.high_water()
-    separate = memory.reset_high_water() and separate
+    mark()
     longest = model.facts.max_seq_length
     choose(model.append(_some_ids(model, longest - 1)))
-    prompted = memory.high_water()
-    separate = memory.reset_high_water() and separate
+    mark()
     model.reset()
     token = choose(model.append(_some_ids(model, 1)))
     for _ in range(longest - 1):
         token = choose(model.append([token]))
+    mark()
+    interpreter, loaded, prompted, decoded = marks
     return Phases(
         interpreter=interpreter,
         load=loaded,
         prompt=prompted,
-        decode=memory.high_water(),
+        decode=decoded,
         at_rest=memory.resident(),
-        separate=separate,
+        separate=all(separate),
+        marked=all(marks),
     )
 
 
