@@ -29,6 +29,9 @@ MEASURING = (
         metavar="SECONDS",
         help="Add no more samples after this; what is open then is INVALID.",
     ),
+    click.option(
+        "--why", is_flag=True, help="Say where the resident memory goes, and what changes it."
+    ),
 )
 """How to measure. None of these goes together with --history."""
 
@@ -80,7 +83,9 @@ def budgets_and_settings(flags: dict[str, Any]) -> "tuple[list[Budget], BenchSet
     from tinytx.measure.bench import BenchSettings
     from tinytx.measure.budgets import load_budgets
 
-    settings = BenchSettings(threads=flags["threads"], time_limit=flags["time_limit"])
+    settings = BenchSettings(
+        threads=flags["threads"], time_limit=flags["time_limit"], why=flags["why"]
+    )
     return load_budgets(flags["budget_file"]), settings
 
 

@@ -13,6 +13,7 @@ from tinytx import __version__
 from tinytx.bundle import Bundle
 from tinytx.errors import BundleError
 from tinytx.measure import conditions, launch, limits, machine
+from tinytx.measure.attribution import Attribution
 from tinytx.measure.budgets import Budget
 from tinytx.measure.judging import judge_all
 from tinytx.measure.protocol import Looks, Task
@@ -48,6 +49,9 @@ class BenchSettings:
     root: Path = machine.ROOT
     worker: tuple[str, ...] = launch.WORKER
     canary: tuple[str, ...] = limits.COMMAND
+    why: bool = False
+    """Whether to find out where the resident memory goes, in one more process."""
+    staged: tuple[str, ...] = launch.STAGED
 
 
 @dataclass
@@ -92,6 +96,7 @@ def run_bench(
     peaks = [budget.limit.base for budget in budgets if budget.name == "peak_memory"]
     with limits.guard(min(peaks, default=None), settings.root, settings.canary) as guard:
         _run_all(plans, tasks, settings, progress, guard)
+    attribution = _attribute(tasks.task(plans[0], 0.0), settings) if settings.why else None
     after = machine.observe(settings.root)
     check_unchanged(bundle)
     done = [
@@ -114,6 +119,7 @@ def run_bench(
         after=after,
         settings={"time_limit": settings.time_limit, **msgspec.to_builtins(scenarios)},
         limit=guard.proof,
+        attribution=attribution,
     )
 
 
@@ -199,6 +205,15 @@ def _run_all(
             plan.processes.append(launch.run_worker(task, timeout, settings.worker, group))
     if progress:
         progress(Progress(len(queue), len(queue), "done"))
+
+
+def _attribute(task: Task, settings: BenchSettings) -> Attribution:
+    """Where memory goes, by one more process; without a group: its pages are looked at closely."""
+    task = msgspec.structs.replace(task, kind="attribution")
+    run = launch.run_worker(task, settings.patience, settings.staged)
+    if run.answer is None or run.answer.attribution is None:
+        return Attribution.missing(run.trouble or "its worker process gave no attribution")
+    return run.answer.attribution
 
 
 def check_unchanged(bundle: Bundle) -> None:

@@ -17,6 +17,7 @@ from tinytx.measure.protocol import Answer, Task
 from tinytx.measure.report import ProcessRun
 
 WORKER = (sys.executable, "-P", "-m", "tinytx.measure.worker")
+STAGED = (sys.executable, "-P", "-m", "tinytx.measure.staged")
 SIGNALS = {
     signal.SIGILL: "illegal instruction: a library in it does not run on this processor",
     signal.SIGKILL: "signal 9, as the kernel sends when memory runs out",

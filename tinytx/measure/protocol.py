@@ -2,6 +2,7 @@
 
 import msgspec
 
+from tinytx.measure.attribution import Attribution
 from tinytx.measure.memory import Resident
 from tinytx.measure.scenarios import SamplingPolicy, WarmUp
 
@@ -75,6 +76,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     generated: int = 0
     """Tokens of one end-to-end generation."""
     memory: Phases | None = None
+    attribution: Attribution | None = None
     error: str = ""
     error_kind: str = ""
     """The class of ``tinytx.errors`` that the error belongs to."""

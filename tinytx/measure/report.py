@@ -7,6 +7,7 @@ import msgspec
 
 from tinytx.errors import BudgetFailed, MeasurementInvalid, TinytxError, UsageError, os_errors_as
 from tinytx.measure import stats
+from tinytx.measure.attribution import Attribution
 from tinytx.measure.budgets import Row, Verdict
 from tinytx.measure.conditions import Breach, Use
 from tinytx.measure.groups import GroupUse
@@ -80,6 +81,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
     limit: LimitProof | None = None
     """Whether the peak budget was enforced while memory was measured."""
+    attribution: Attribution | None = None
+    """Where the resident memory went, when it was asked for."""
 
 
 def overall(rows: list[Row]) -> Verdict:

@@ -125,6 +125,19 @@ def _some_ids(model: Model, count: int) -> list[int]:
     return [int(i) for i in random.integers(0, model.facts.vocab_size, count)]
 
 
+def read_longest_prompt(model: Model, choose: Choose) -> None:
+    """All but one token of the longest context at once, and the choice of the last."""
+    choose(model.append(_some_ids(model, model.facts.max_seq_length - 1)))
+
+
+def generate_longest(model: Model, choose: Choose) -> None:
+    """From one token to the longest context, one by one."""
+    model.reset()
+    token = choose(model.append(_some_ids(model, 1)))
+    for _ in range(model.facts.max_seq_length - 1):
+        token = choose(model.append([token]))
+
+
 def measure_memory(load: Callable[[], Model], choose: Choose) -> Phases:
     """The high-water mark of each phase, then the resident set at rest."""
     marks: list[int] = []
@@ -138,13 +151,9 @@ def measure_memory(load: Callable[[], Model], choose: Choose) -> Phases:
     mark()
     model = load()
     mark()
-    longest = model.facts.max_seq_length
-    choose(model.append(_some_ids(model, longest - 1)))
+    read_longest_prompt(model, choose)
     mark()
-    model.reset()
-    token = choose(model.append(_some_ids(model, 1)))
-    for _ in range(longest - 1):
-        token = choose(model.append([token]))
+    generate_longest(model, choose)
     mark()
     interpreter, loaded, prompted, decoded = marks
     return Phases(
