@@ -4,8 +4,10 @@ A float32 of a trained weight has practically a bit pattern of its own, so each 
 memory is one copy of it, in whatever order a library keeps its matrices.
 """
 
+import mmap
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,7 @@ GRAPH, INITIALIZER, DATA_TYPE, RAW_DATA = 7, 5, 2, 9
 """Field numbers of onnx.proto3: ModelProto.graph, GraphProto.initializer, TensorProto's two."""
 FLOAT = 1
 COMMON = 8
-"""A bit pattern that occurs more often in the weights (0.0, 1.0) tells nothing."""
-BLOCK = 1 << 22
+"""Occurrences of a bit pattern in the weights, and copies of each, that are still believed."""
 SIEVE_BITS = 24
 
 
@@ -35,20 +36,27 @@ def float_weights(model: bytes) -> Words:
     return np.concatenate(found)
 
 
-def bytes_held(weights: Words, memory: Iterable[bytes]) -> int:
-    """Bytes of ``memory`` that hold one of the weights, at whatever alignment."""
+def bytes_held(weights: Words, memory: Iterable[bytes | memoryview]) -> int:
+    """Bytes of ``memory`` that hold one of the weights, at whatever alignment.
+
+    Bit patterns that occur often, in the weights or in memory (0.0, 1.0), tell nothing: the others
+    stand for them.
+    """
     values, counts = np.unique(weights, return_counts=True)
-    telling, share = values[counts <= COMMON], counts[counts <= COMMON].sum() / weights.size
+    found = np.zeros(values.size, np.int64)
     sieve = np.zeros(1 << SIEVE_BITS, np.bool_)
-    sieve[_hashes(telling)] = True
-    words = 0
+    sieve[_hashes(values)] = True
     for block in memory:
         for offset in range(4):
             seen = np.frombuffer(block, np.uint32, (len(block) - offset) // 4, offset)
             seen = seen[sieve[_hashes(seen)]]  # a few in a hundred are left for the exact search
-            at = np.minimum(np.searchsorted(telling, seen), telling.size - 1)
-            words += int((telling[at] == seen).sum())
-    return round(words * 4 / float(share))
+            at = np.minimum(np.searchsorted(values, seen), values.size - 1)
+            found += np.bincount(at[values[at] == seen], minlength=values.size)
+    telling = (counts <= COMMON) & (found <= COMMON * counts)
+    if not telling.any():
+        return 0
+    copies = found[telling].sum() / counts[telling].sum()
+    return round(4 * weights.size * float(copies))
 
 
 def _hashes(words: Words) -> Words:
@@ -57,23 +65,21 @@ def _hashes(words: Words) -> Words:
     return hashes
 
 
-def copied(mappings: Iterable[Mapping], memory: Path = Path("/proc/self/mem")) -> list[bytes]:
-    """What the anonymous memory of this process holds right now, copied."""
-    blocks = []
+def copied(mappings: Iterable[Mapping], memory: Path = Path("/proc/self/mem")) -> list[memoryview]:
+    """What the anonymous memory of this process holds right now, copied.
+
+    Into one mapping of its own, made after the others were listed: so no copy is copied again.
+    """
+    chosen = [one for one in mappings if one.anonymous and one.readable]
+    buffer = memoryview(mmap.mmap(-1, sum(one.end - one.start for one in chosen) or 1))
+    blocks, at = [], 0
     with memory.open("rb", buffering=0) as file:
-        for mapping in mappings:
-            if mapping.anonymous and mapping.readable:
-                blocks += list(_blocks(file.fileno(), mapping))
+        for one in chosen:
+            block = buffer[at : at + one.end - one.start]
+            at += len(block)
+            with suppress(OSError):  # [vvar] and the like cannot be read
+                blocks.append(block[: os.preadv(file.fileno(), [block], one.start)])
     return blocks
-
-
-def _blocks(file: int, mapping: Mapping) -> Iterator[bytes]:
-    for start in range(mapping.start, mapping.end, BLOCK):
-        try:
-            data = os.pread(file, min(BLOCK, mapping.end - start), start)
-        except OSError:  # [vvar] and the like cannot be read
-            return
-        yield data
 
 
 def _fields(message: memoryview, wanted: int) -> Iterator[memoryview]:

@@ -127,8 +127,6 @@ def _stepped_aside(folder: Path) -> Iterator[Obstacle | None]:
 
 def _no_controller(root: Path, base: Path) -> Obstacle:
     """Why the memory controller is missing, and how it comes back."""
-    if not base.is_dir() and not (root / "proc/cgroups").exists():
-        return Obstacle("this kernel has no control groups", "use a kernel with CONFIG_MEMCG")
     parameters = _text(root / "proc/cmdline").split()
     firmware = _text(root / "proc/device-tree/chosen/bootargs").strip("\0\n ").split()
     disabled = "cgroup_disable=memory" in [*parameters, *firmware]
@@ -146,6 +144,8 @@ def _no_controller(root: Path, base: Path) -> Obstacle:
             "the memory controller is off in this kernel (/proc/cgroups)",
             "add cgroup_enable=memory to the kernel's parameters and reboot",
         )
+    if not base.is_dir() and not (root / "proc/cgroups").exists():
+        return Obstacle("this kernel has no control groups", "use a kernel with CONFIG_MEMCG")
     return Obstacle(
         f"there is no memory controller in {base}",
         "mount control groups of version 2 at /sys/fs/cgroup, or use a kernel with CONFIG_MEMCG",

@@ -87,7 +87,7 @@ def run(bundle: str, threads: int, sampling: dict[str, Any]) -> "Answer":
     weights = copies.float_weights(Bundle(folder).read_file(GRAPH))
     found = attribution.attribute(
         stock.stages(),
-        weights=copies.bytes_held(weights, memory) if weights.size else 0,
+        weights=copies.bytes_held(weights, memory),
         one_copy=weights.nbytes,
         cache=engine.cache_bytes,
         bundle=str(folder.resolve()),
