@@ -80,7 +80,7 @@ def print_attribution(report: Report, people: Console) -> None:
     table.add_column("what would change it")
     for part in attribution.parts:
         share = f"{part.bytes / total:.1%}"
-        table.add_row(part.name, f"{part.bytes / 1e6:.2f}", share, part.knob)
+        table.add_row(part.name, f"{part.bytes / 1e6:.2f}", share, escape(part.knob))
     people.print(table)
     files = Quantity.of(total - attribution.anonymous, "MB")
     people.print(
