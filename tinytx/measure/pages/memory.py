@@ -114,8 +114,10 @@ def attribution(report: Report) -> Markup | None:
         )
         for number, part in enumerate(parts)
     ]
-    gap = abs(whole - found.total) / max(found.total, 1)
-    caption = f"{told(found.total / MB, 'MB')} at rest; the parts add up to it within {gap:.1%}."
+    caption = (
+        f"{told(found.total / MB, 'MB')} at rest, of which the parts that are named "
+        f"explain {found.explained:.1%}. The weights are held {found.weight_copies:.2f} times."
+    )
     headings = ("part", "size", "share", "what would change it")
     return join(
         figure(picture, caption), numbers_table("Parts of resident memory", headings, rows, (1, 2))
