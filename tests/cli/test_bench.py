@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -17,6 +18,7 @@ from tinytx.measure import bench as benches
 from tinytx.measure.attribution import Attribution, Part
 from tinytx.measure.bench import BenchSettings
 from tinytx.measure.budgets import Budget, Figure, judge
+from tinytx.measure.devices import standing
 from tinytx.measure.limits import LimitProof
 from tinytx.measure.machine import observe
 from tinytx.measure.report import BundleFacts, Report, overall
@@ -159,6 +161,9 @@ def test_an_attribution_that_failed_says_why(
         (["bench", "x", "--threads", "0"], 64, "--threads"),
         (["bench", "x", "--time-limit", "-1"], 64, "--time-limit"),
         (["bench", "x", "--bugdets", "f"], 64, "--budgets"),
+        (["bench", "x", "--budgets", "strech"], 64, "did you mean 'stretch'?"),
+        (["bench", "x", "--device", "pi4"], 64, "did you mean 'pi-4'?"),
+        (["bench", "x", "--scenarios", "/nowhere"], 64, "cannot read /nowhere"),
     ],
 )
 def test_bad_input(
@@ -180,6 +185,47 @@ def test_the_pages_are_written_beside_the_report(
     capsys.readouterr()
     assert run(["report", str(stored)]) == 0
     assert "FAIL next token, p95: 3 ms is over the limit" in capsys.readouterr().err
+
+
+def test_the_device_is_described_and_scenarios_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken: list[benches.BenchSettings] = []
+
+    def measured(bundle: Path, budgets: list[Budget], settings: benches.BenchSettings) -> Report:
+        taken.append(settings)
+        assert settings.device is not None
+        found = standing(settings.device, observe(), budgets, threads=1)
+        return msgspec.structs.replace(pretend(bundle, budgets), device=found)
+
+    monkeypatch.setattr(benches, "run_bench", measured)
+    (tmp_path / "few.toml").write_text("[next_token]\nfirst_look = 90\n")
+    arguments = ["bench", "x", "--scenarios", str(tmp_path / "few.toml"), "--device", "pi-5"]
+    assert run([*arguments, "--budgets", limits(tmp_path, 5), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert taken[0].scenarios is not None
+    assert taken[0].scenarios.next_token.first_look == 90
+    assert "Raspberry Pi 5: 4 x Cortex-A76 at 2,400 MHz" in err
+    assert "this machine is not one" in err
+    assert json.loads(out)["device"]["device"]["cores"] == 4
+
+
+def test_a_disk_that_fills_while_measuring_takes_no_verdict_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "gone" / "r.html"
+
+    def bench(*arguments: Any) -> Report:
+        page.parent.rmdir()
+        page.parent.touch()
+        return pretend(*arguments)
+
+    monkeypatch.setattr(benches, "run_bench", bench)
+    arguments = ["bench", "x", "--budgets", limits(tmp_path, 2), "--html", str(page)]
+    assert run(arguments) == 64
+    err = capsys.readouterr().err
+    assert "FAIL next token, p95" in err
+    assert f"cannot write {page}" in err
 
 
 def test_ctrl_c_ends_with_130_and_leaves_no_worker(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tinytx.cli.main import run
-from tinytx.measure import doctor
+from tinytx.measure import doctor, native
 from tinytx.measure.doctor import Ability, Check, Diagnosis
 
 ADVICE = Check(name="C++ compiler", ok=False, found="none [red]", remedy="install one")
@@ -65,3 +65,13 @@ def test_the_real_machine_is_told_with_its_processor(capsys: pytest.CaptureFixtu
     assert {"Python", "numpy", "onnxruntime", "sentencepiece", "disk", "processor"} <= set(names)
     assert document["machine"]["usable_cores"] >= 1
     assert all(check["ok"] for check in document["checks"] if check["name"] == "numpy")
+
+
+def test_a_dead_msgspec_is_told_before_it_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sentence = "illegal instruction: this build does not run on Pi 3, Zero 2 W, Pi 4"
+    dead = native.Import("msgspec", False, sentence, "take another")
+    monkeypatch.setattr(native, "try_import", lambda name, python: dead)
+    assert run(["doctor"]) == 1
+    assert capsys.readouterr().err == f"tinytx: msgspec: {sentence}\n  -> take another\n"

@@ -31,7 +31,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         return tinytx.config.settings_from(SMALL, "the test")
 
     short = Scenarios(
-        next_token=NextToken(contexts=(16,)),
+        next_token=NextToken(contexts=(16,), least_seconds=0),
         first_token=FirstToken(prompts=(16,), samples=4),
         end_to_end=EndToEnd(tokens=8, samples=2),
     )
@@ -54,6 +54,7 @@ def test_quickstart_does_everything_once_and_the_second_run_skips_all_of_it(
     for word in ("budget", "limit", "measured", "upper bound", "verdict", "sample"):
         assert word in first
     assert "skipped" not in first
+    assert report["bundle"]["id"] in (output / "report.html").read_text()
 
     files = [output / "best_model.pt", output / "bundle" / "manifest.json"]
     skipped = 4  # corpus, tokenizer, training, export

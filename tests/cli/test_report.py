@@ -1,11 +1,11 @@
 """``tinytx report``: a stored report shown again."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from tinytx.cli.main import run
+from tinytx.measure.stored import parse_report, read_report
 
 STORED = Path(__file__).parents[1] / "fixtures" / "report-1.json"
 
@@ -16,7 +16,7 @@ def test_a_stored_report_is_shown_and_drawn_again(
     page = tmp_path / "page.html"
     assert run(["report", str(STORED), "--html", str(page), "--json"]) == 0
     out, err = capsys.readouterr()
-    assert json.loads(out) == json.loads(STORED.read_bytes())
+    assert parse_report(out.encode(), "stdout") == read_report(STORED)
     assert "2d97d65ffcfe" in err
     assert "next token at 256" in err
     assert "All 5 budgets are kept" in page.read_text()

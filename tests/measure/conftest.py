@@ -120,7 +120,9 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 def quick() -> Scenarios:
     """Few samples, and a warm-up that agrees with anything."""
     return Scenarios(
-        next_token=NextToken(contexts=(16, "longest"), block=4, first_look=128, most=256),
+        next_token=NextToken(
+            contexts=(16, "longest"), block=4, first_look=128, most=256, least_seconds=0
+        ),
         first_token=FirstToken(prompts=("longest",), samples=3),
         end_to_end=EndToEnd(tokens=4, samples=2),
         warm_up=WarmUp(window=4, agreement=0.99, windows=500),

@@ -50,7 +50,12 @@ def test_a_file_of_ones_own_may_hold_a_part(tmp_path: Path) -> None:
         ('[budget.rss]\nat_most = nan\nunit = "MB"\n', ["budget.rss.at_most", "number"]),
         ('[budget.rss]\nat_most = true\nunit = "MB"\n', ["budget.rss.at_most", "number"]),
         ('[budget.rss]\nat_most = "9"\nunit = "MB"\n', ["budget.rss.at_most", "number"]),
-        ('[budget.rss]\nat_most = 1\nunit = "MiB"\n', ["budget.rss.unit", "B, kB, MB", "MiB"]),
+        (
+            '[budget.rss]\nat_most = 1\nunit = "MiB"\n',
+            ["budget.rss.unit", "B, kB, MB", "MiB", "did you mean 'MB'?"],
+        ),
+        ('[budget.rss]\nat_most = 1\nunit = "kb"\n', ["did you mean 'kB'?"]),
+        ('[budget.RSS]\nat_most = 1\nunit = "kB"\n', ["did you mean 'budget.rss'?"]),
         ('[budget.rss]\nat_most = 1\nunit = "ms"\n', ["budget.rss.unit", "B, kB, MB"]),
         ('[budget.next_token_p95]\nat_most = 1\nunit = "MB"\n', ["ns, us, ms, s"]),
         ("[budget.rss]\nat_most = 1\n", ["budget.rss.unit", "None"]),
@@ -86,6 +91,24 @@ def test_a_missing_file_and_one_that_is_no_text_are_refused(tmp_path: Path) -> N
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="UTF-8"):
         load_budgets(tmp_path / "bytes.toml")
+
+
+def test_the_stretch_budgets_are_stricter_than_the_promise_in_everything() -> None:
+    promise = {budget.name: budget for budget in load_budgets()}
+    stretch = load_budgets(Path("stretch"))
+    assert {budget.name for budget in stretch} == set(promise)
+    assert all(budget.limit.base < promise[budget.name].limit.base for budget in stretch)
+
+
+def test_an_installed_file_goes_by_its_name_unless_a_file_here_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"no budgets of this name; did you mean 'stretch'\?"):
+        load_budgets(Path("strech"))
+    assert len(load_budgets(Path("constitution"))) == 5
+    (tmp_path / "stretch").write_text("schema = 1\n" + GOOD)
+    assert [budget.name for budget in load_budgets(Path("stretch"))] == ["rss"]
 
 
 def test_policy_comes_from_the_checkout_and_a_missing_one_is_said() -> None:

@@ -182,7 +182,7 @@ def test_a_against_a_shows_no_difference_in_95_of_100_comparisons(machine: Machi
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_b_5_per_cent_slower_is_found_in_nearly_every_comparison(machine: Machine) -> None:
+def test_b_5_per_cent_slower_is_found_in_nine_of_ten_comparisons(machine: Machine) -> None:
     rng = np.random.default_rng(12)
     seen = 0
     for _ in range(60):
@@ -190,7 +190,7 @@ def test_b_5_per_cent_slower_is_found_in_nearly_every_comparison(machine: Machin
         found = findings(a, 1.05 * b)
         assert not any(one.sign < 0 for one in found)
         seen += any(one.sign > 0 for one in found)
-    assert seen >= 57
+    assert seen >= 54
 
 
 def test_the_smallest_visible_difference_is_seen_in_about_nine_of_ten_comparisons() -> None:

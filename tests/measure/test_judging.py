@@ -15,7 +15,7 @@ from tinytx.measure.report import ProcessRun, Scenario
 from tinytx.measure.scenarios import NextToken, Scenarios
 
 Tree = Callable[..., Path]
-POLICY = Scenarios(next_token=NextToken(first_look=128))
+POLICY = Scenarios(next_token=NextToken(first_look=128, least_seconds=0))
 
 
 def timed(*samples: list[int], name: str = "next token at 16", settled: bool = True) -> Scenario:
@@ -36,7 +36,7 @@ def remembered(*figures: tuple[int, int], swap: int = 0) -> Scenario:
 
 
 def test_the_worst_process_at_the_worst_context_is_judged() -> None:
-    good, bad = [10] * 128, [10] * 100 + [90] * 28
+    good, bad = [10] * 128, ([10] * 4 + [90]) * 25 + [10] * 3
     figure = latency_figure([timed(good, good, good), timed(good, bad, good, name="at 48")], POLICY)
     assert figure.measured == 90
     assert figure.upper == 90
@@ -66,6 +66,21 @@ def test_the_process_whose_slow_steps_cluster_most_is_the_one_that_proves_nothin
     assert tau > 5
     assert figure.upper is None
     assert f"256 steps, worth {256 / tau:.0f} independent ones" in figure.unproven
+
+
+def test_slow_steps_in_one_long_run_prove_nothing_though_many_share_their_value() -> None:
+    figure = latency_figure([timed([10] * 128, [10] * 128, [10] * 100 + [90] * 28)], POLICY)
+    assert (figure.measured, figure.upper, figure.lower) == (90, None, 10)
+
+
+def test_steps_that_add_up_to_too_short_a_time_decide_nothing() -> None:
+    hasty = Scenarios(next_token=NextToken(first_look=128, least_seconds=0.001))
+    long, short = [10_000] * 128, [7_000] * 128
+    figure = latency_figure([timed(long, short, long)], hasty)
+    assert figure.upper is None
+    assert figure.lower == 10_000
+    assert "128 steps of 0.000896 s in all were too short to decide (0.001 s" in figure.unproven
+    assert latency_figure([timed(long, long, long)], hasty).upper == 10_000
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,44 @@ def test_the_under_voltage_alarm_stands_in_for_the_flags(tree: Tree) -> None:
     assert observe(tree("pi4", alarm), "aarch64").throttled == 1
 
 
+def test_the_worst_governor_and_the_slowest_core_are_told(tree: Tree) -> None:
+    second = "sys/devices/system/cpu/cpu1/cpufreq"
+    changes = {
+        f"{second}/scaling_governor": "powersave\n",
+        f"{second}/scaling_cur_freq": "600000\n",
+        "sys/class/thermal/thermal_zone3/temp": "61000\n",
+    }
+    machine = observe(tree("pi4", changes), "aarch64")
+    assert (machine.governor, machine.frequency.governors) == (
+        "powersave",
+        ["ondemand", "powersave"],
+    )
+    assert (machine.frequency_khz, machine.frequency.fastest) == (600_000, 1_500_000)
+    assert machine.temperature_millicelsius == 61_000
+    alone = {**changes, "proc/self/status": "Cpus_allowed_list:\t0\n"}
+    assert observe(tree("pi4", alone), "aarch64").governor == "ondemand"
+
+
+def test_only_words_of_the_kernel_command_line_that_bear_on_measuring_are_kept(tree: Tree) -> None:
+    line = "root=UUID=secret cgroup_disable=memory isolcpus=3 token=abc psi=1 quiet\n"
+    machine = observe(tree("pi4", {"proc/cmdline": line}), "aarch64")
+    assert machine.kernel_options == ["cgroup_disable=memory", "isolcpus=3", "psi=1"]
+
+
+def test_the_distribution_and_the_counters_of_memory_are_read(tree: Tree) -> None:
+    changes = {
+        "etc/os-release": 'NAME="Debian"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
+        "proc/uptime": "812.25 1500.00\n",
+        "proc/vmstat": "pgmajfault 17\npswpin 1\npswpout 2\n",
+        "proc/pressure/memory": "some avg10=0.00 avg60=0.00 avg300=0.00 total=99\n",
+    }
+    machine = observe(tree("vm", changes), "x86_64")
+    assert machine.system == "Debian GNU/Linux 12 (bookworm)"
+    counted = machine.counters
+    assert (counted.uptime, counted.major_faults, counted.swapped_pages) == (812.25, 17, 3)
+    assert counted.memory_stall_us == 99
+
+
 def test_affinity_lists_are_counted(tree: Tree) -> None:
     root = tree("vm", {"proc/self/status": "Cpus_allowed_list:\t0-3,8,10-11\n"})
     assert observe(root, "x86_64").usable_cores == 7

@@ -115,7 +115,7 @@ def test_warm_up_stops_at_its_deadline() -> None:
     assert worker.warm_up(wild, WarmUp(window=4, agreement=0.1, windows=99), 0) == (False, 8)
 
 
-LOOKS = Looks(limit_ns=100.0, first=128, most=1024, cells=1)
+LOOKS = Looks(limit_ns=100.0, first=128, most=1024, least_ns=0.0, block=8, cells=1)
 LATER = 1 << 62
 
 
@@ -136,6 +136,18 @@ def test_a_case_that_more_samples_decide_stops_in_between() -> None:
     three_in_hundred = itertools.cycle([50] * 32 + [200])
     taken = worker.sample_until_decided(three_in_hundred, task(looks=LOOKS), LATER)
     assert len(taken) in (256, 512, 1024)
+
+
+def test_no_look_before_the_samples_add_up_to_the_least_time() -> None:
+    patient = msgspec.structs.replace(LOOKS, least_ns=10_000.0)
+    for value, count in ((50, 200), (79, 128), (60, 167)):
+        taken = worker.sample_until_decided(itertools.repeat(value), task(looks=patient), LATER)
+        assert len(taken) == count
+
+
+def test_the_most_samples_end_the_wait_for_the_least_time() -> None:
+    patient = msgspec.structs.replace(LOOKS, least_ns=1e9)
+    assert len(worker.sample_until_decided(itertools.repeat(5), task(looks=patient), LATER)) == 1024
 
 
 def test_no_time_means_one_sample(engine: FakeEngine) -> None:

@@ -75,10 +75,10 @@ def command(
     files = outputs(flags)
     files.check(bundle)
     report = bench_with_progress(bundle, budgets, settings, console(quiet))
-    files.write(report)
     if as_json:
         print_json(reports.document(report))
     print_verdicts(report, console(), details=not quiet)
+    files.write(report)  # last: a disk that is full by now takes no verdict away
     if error := reports.failure(report):
         raise error
 

@@ -17,8 +17,20 @@ MEASURING = (
         "--budgets",
         "budget_file",
         type=click.Path(path_type=Path),
+        metavar="NAME|FILE",
+        help="Limits to judge by: constitution, stretch or a file. [default: constitution]",
+    ),
+    click.option(
+        "--scenarios",
+        "scenario_file",
+        type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Limits to judge by. [default: the constitution]",
+        help="What to measure, and how often. [default: the installed scenarios]",
+    ),
+    click.option(
+        "--device",
+        metavar="NAME|FILE",
+        help="Say what the figures mean for this device, such as pi-4 or pi-zero-2w.",
     ),
     click.option("--threads", type=click.IntRange(1, 1_024), help="Threads of onnxruntime."),
     click.option(
@@ -82,11 +94,18 @@ def budgets_and_settings(flags: dict[str, Any]) -> "tuple[list[Budget], BenchSet
     """What :data:`MEASURING` stands for. Raises :class:`UsageError`."""
     from tinytx.measure.bench import BenchSettings
     from tinytx.measure.budgets import load_budgets
+    from tinytx.measure.devices import load_device
+    from tinytx.measure.scenarios import load_scenarios
 
+    budgets = load_budgets(flags["budget_file"])
     settings = BenchSettings(
-        threads=flags["threads"], time_limit=flags["time_limit"], why=flags["why"]
+        threads=flags["threads"],
+        time_limit=flags["time_limit"],
+        scenarios=load_scenarios(flags["scenario_file"]) if flags["scenario_file"] else None,
+        device=load_device(flags["device"]) if flags["device"] is not None else None,
+        why=flags["why"],
     )
-    return load_budgets(flags["budget_file"]), settings
+    return budgets, settings
 
 
 def outputs(flags: dict[str, Any]) -> "Outputs":

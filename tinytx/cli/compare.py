@@ -21,7 +21,7 @@ ONLY_REPORTS = ("different_machines", "different_settings")
 @click.option(
     "--pairs",
     type=click.IntRange(1, 1_000),
-    default=20,
+    default=22,
     show_default=True,
     help="Processes of each side per scenario; more of them see smaller differences.",
 )

@@ -20,11 +20,12 @@ COLOURS = {
     Finding.SLOWER: "bold red",
     Finding.LARGER: "bold red",
     Finding.WORSE: "bold red",
+    Finding.INVALID: "yellow",
     Finding.UNMEASURED: "yellow",
     Finding.INCOMPARABLE: "yellow",
 }
 PLAIN_EVERY_SECONDS = 10.0
-PLAIN_WIDTH = 114
+PLAIN_WIDTH = 118
 
 
 @contextmanager
@@ -58,7 +59,10 @@ def print_comparison(comparison: Comparison, people: Console, details: bool = Tr
     if details:
         sure = f"all intervals hold together with {comparison.confidence:.0%} confidence"
         people.print(f"{comparison.basis}; {sure}", style="dim", markup=False)
-    for warning in [*comparison.invalid, *comparison.warnings]:
+    for kind, reasons in comparison.invalid.items():
+        for reason in reasons:
+            people.print(f"[yellow]INVALID[/] {kind}: {escape(reason)}")
+    for warning in comparison.warnings:
         people.print(f"[yellow]note:[/] {escape(warning)}")
     people.print(escape(comparison.overall), style="bold")
 

@@ -3,6 +3,7 @@
 import click
 
 from tinytx.cli.common import console, json_option, print_json, quiet_option
+from tinytx.errors import PrerequisiteError
 
 
 @click.command()
@@ -19,6 +20,7 @@ def command(as_json: bool, quiet: bool) -> None:
       tinytx doctor
       tinytx doctor --json
     """
+    refuse_without_msgspec()
     import msgspec
 
     from tinytx.cli.tables import ability_lines, check_table
@@ -33,3 +35,14 @@ def command(as_json: bool, quiet: bool) -> None:
         print_json({**msgspec.to_builtins(diagnosis), "can": can, "healthy": diagnosis.healthy})
     if error := failure(diagnosis):
         raise error
+
+
+def refuse_without_msgspec() -> None:
+    """The doctor's own library is native too: it is tried in a child before it is loaded."""
+    import sys
+
+    from tinytx.measure.native import try_import
+
+    tried = try_import("msgspec", [sys.executable, "-P"])
+    if not tried.ok:
+        raise PrerequisiteError(f"msgspec: {tried.found}", tried.remedy)

@@ -1,6 +1,5 @@
 """``tinytx quickstart``: the whole chain on the built-in corpus, ending with the verdicts."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ from tinytx.cli.common import json_option, print_json, quiet_option, require
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tinytx.measure.report import Report
     from tinytx.workspace import Workspace
 
 EPOCHS = 5
@@ -46,6 +44,7 @@ def command(output_dir: Path, epochs: int, overwrite: bool, as_json: bool, quiet
       tinytx quickstart
     """
     require("quickstart", "torch", "onnx")
+    from tinytx.cli.bench_once import bench_once
     from tinytx.cli.common import console
     from tinytx.cli.progress import make_reporter
     from tinytx.cli.run_training import run_asking
@@ -66,7 +65,7 @@ def command(output_dir: Path, epochs: int, overwrite: bool, as_json: bool, quiet
     done = "skipped: unchanged" if exported.skipped else f"parity proven, {space.bundle}"
     people.print(f"      {done}")
     _title(people, "bench")
-    report = _bench(space, people)
+    report = bench_once(space, people)
     _title(people, "sample")
     text = _sample(space)
     people.print(text, style="italic", markup=False)
@@ -84,46 +83,6 @@ def command(output_dir: Path, epochs: int, overwrite: bool, as_json: bool, quiet
 
 def _title(people: "Console", name: str) -> None:
     people.print(f"[bold cyan]{name}[/]")
-
-
-def _bench(space: "Workspace", people: "Console") -> "Report":
-    """Bench the bundle, or show the report of this very bundle on this very machine again."""
-    import platform
-
-    from tinytx.bundle import Bundle
-    from tinytx.cli.bench import bench_with_progress
-    from tinytx.errors import UsageError
-    from tinytx.measure.bench import BenchSettings
-    from tinytx.measure.budgets import Verdict, load_budgets, policy_file
-    from tinytx.measure.machine import observe
-    from tinytx.measure.outputs import Outputs
-    from tinytx.measure.stored import read_report
-    from tinytx.workspace import sha256_file
-
-    path, page = space.root / "report.json", space.root / "report.html"
-    stamp, seen = space.stamp("bench"), observe()
-    inputs = {
-        "bundle": Bundle(space.bundle).id,
-        "budgets": sha256_file(policy_file("budgets/constitution.toml")),
-        "scenarios": sha256_file(policy_file("scenarios.toml")),
-    }
-    here = {
-        "processor": seen.processor,
-        "node": platform.node(),
-        "system": platform.release(),
-        "versions": seen.versions,
-    }
-    if stamp.matches(here, inputs):
-        with suppress(UsageError):  # a report of another version: measure again
-            report = read_report(path)
-            people.print("      skipped: this bundle was measured on this machine")
-            return report
-    report = bench_with_progress(space.bundle, load_budgets(), BenchSettings(), people)
-    Outputs(json=path, html=page).write(report)
-    if report.verdict is not Verdict.INVALID:  # what was not proven is measured again
-        stamp.write(here, inputs, [path])
-    people.print(f"      measured in {report.seconds:.0f} s, {page}", markup=False)
-    return report
 
 
 def _sample(space: "Workspace") -> str:

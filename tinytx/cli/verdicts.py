@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tinytx.measure.devices import Standing
     from tinytx.measure.report import Report
 
 
@@ -21,3 +22,15 @@ def print_verdicts(report: "Report", people: "Console", details: bool = True) ->
         for line in tables.basis_lines(report):
             people.print(line, style="dim", markup=False)
         tables.print_attribution(report, people)
+        if report.device:
+            _print_device(report.device, people)
+
+
+def _print_device(found: "Standing", people: "Console") -> None:
+    """What the device is, and what this bench says about it."""
+    people.print(str(found.device), markup=False)
+    here = "this machine is one" if found.here else "this machine is not one"
+    for line in dict.fromkeys([here, *found.says.values(), *found.device.expect]):
+        people.print(f"  {line}", style="dim", markup=False)
+    for line in found.warnings:
+        people.print(f"  {line}", style="yellow", markup=False)

@@ -12,13 +12,16 @@ import msgspec
 from tinytx import __version__
 from tinytx.bundle import Bundle
 from tinytx.errors import BundleError
-from tinytx.measure import conditions, launch, limits, machine
+from tinytx.measure import conditions, devices, launch, limits, machine
 from tinytx.measure.attribution import Attribution
 from tinytx.measure.budgets import Budget
+from tinytx.measure.devices import Device
+from tinytx.measure.groups import Group
 from tinytx.measure.judging import judge_all
 from tinytx.measure.protocol import Looks, Task
-from tinytx.measure.report import BundleFacts, ProcessRun, Report, Scenario, overall
+from tinytx.measure.report import BundleFacts, Discarded, ProcessRun, Report, Scenario, overall
 from tinytx.measure.scenarios import Scenarios, lengths, load_scenarios
+from tinytx.measure.watch import Watch, difference
 
 UNJUDGED_SECONDS = 5.0
 """The most that a process of a scenario without a budget may sample."""
@@ -46,6 +49,8 @@ class BenchSettings:
     patience: float = 90.0
     """Seconds beyond its sampling time that a worker may take before it counts as hung."""
     scenarios: Scenarios | None = None
+    device: Device | None = None
+    """The device that the figures are meant for, which need not be this machine."""
     root: Path = machine.ROOT
     worker: tuple[str, ...] = launch.WORKER
     canary: tuple[str, ...] = limits.COMMAND
@@ -64,6 +69,7 @@ class _Plan:
     weight: int = 1
     """Its share of the time, relative to the others."""
     processes: list[ProcessRun] = field(default_factory=list)
+    discarded: list[Discarded] = field(default_factory=list)
 
     @property
     def broken(self) -> bool:
@@ -90,21 +96,34 @@ def run_bench(
         scenarios = msgspec.structs.replace(scenarios, processes=processes)
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     start = time.monotonic()
-    before = machine.observe(settings.root)
     plans = _plan(bundle, scenarios)
     tasks = _Tasks(bundle, budgets, scenarios, plans)
     peaks = [budget.limit.base for budget in budgets if budget.name == "peak_memory"]
     with limits.guard(min(peaks, default=None), settings.root, settings.canary) as guard:
-        _run_all(plans, tasks, settings, progress, guard)
+        watch = Watch(settings.root)
+        _run_all(plans, tasks, settings, watch, guard, progress)
+        seen = watch.finish()
     attribution = _attribute(tasks.task(plans[0], 0.0), settings) if settings.why else None
-    after = machine.observe(settings.root)
     check_unchanged(bundle)
     done = [
-        Scenario(name=p.name, kind=p.kind, length=p.length, processes=p.processes) for p in plans
+        Scenario(
+            name=p.name,
+            kind=p.kind,
+            length=p.length,
+            processes=p.processes,
+            discarded=p.discarded,
+        )
+        for p in plans
     ]
     judged = [answer for s in done if s.kind == "next_token" for answer in s.answers]
-    found = conditions.breaches(before, after) + conditions.waiting(a.waited for a in judged)
-    rows = judge_all(budgets, bundle.manifest, done, found, after, scenarios)
+    found = conditions.all_breaches(seen)
+    found += conditions.waiting((answer.waited for answer in judged), seen.neighbours)
+    rows = judge_all(budgets, bundle.manifest, done, found, seen.after, scenarios)
+    device = None
+    if settings.device:
+        threads = scenarios.processes.threads
+        device = devices.standing(settings.device, seen.after, budgets, threads)
+        rows = devices.annotated(rows, device)
     return Report(
         tinytx=__version__,
         started_at=started_at,
@@ -114,10 +133,13 @@ def run_bench(
         budgets=rows,
         scenarios=done,
         breaches=found,
-        processor_use=conditions.processor_use(before, after),
-        before=before,
-        after=after,
+        processor_use=conditions.use_of(seen.elapsed()),
+        before=seen.before,
+        during=seen.during,
+        after=seen.after,
+        neighbours=seen.neighbours,
         settings={"time_limit": settings.time_limit, **msgspec.to_builtins(scenarios)},
+        device=device,
         limit=guard.proof,
         attribution=attribution,
     )
@@ -173,23 +195,35 @@ class _Tasks:
         policy = self.scenarios.next_token
         contexts = sum(plan.kind == "next_token" for plan in self.plans)
         cells = contexts * self.scenarios.processes.per_scenario
-        return Looks(limit_ns=limits[0], first=policy.first_look, most=policy.most, cells=cells)
+        return Looks(
+            limit_ns=limits[0],
+            first=policy.first_look,
+            most=policy.most,
+            least_ns=policy.least_seconds * 1e9,
+            block=policy.block,
+            cells=cells,
+        )
 
 
 def _run_all(
     plans: list[_Plan],
     tasks: _Tasks,
     settings: BenchSettings,
-    progress: Callable[[Progress], None] | None,
+    watch: Watch,
     guard: limits.Guard,
+    progress: Callable[[Progress], None] | None,
 ) -> None:
-    """One process at a time; each round runs every scenario once, so that time is spread."""
+    """One process at a time; each round runs every scenario once, so that time is spread.
+
+    A process of the judged latency that others disturbed is measured once more, at the end.
+    """
     deadline = time.monotonic() + settings.time_limit
     rounds = tasks.scenarios.processes.per_scenario
     queue = [(number, plan) for number in range(1, rounds + 1) for plan in plans]
-    for done, (number, plan) in enumerate(queue):
+    for done, (number, plan) in enumerate(queue):  # which grows while it is worked off
         if progress:
-            doing = f"{plan.name} (process {number} of {rounds})"
+            which = f"process {number} of {rounds}" if number <= rounds else "one process again"
+            doing = f"{plan.name} ({which})"
             progress(Progress(done, len(queue), doing))
         if plan.broken:
             continue
@@ -200,11 +234,42 @@ def _run_all(
         waiting = sum(p.weight for _, p in queue[done:] if not p.broken)
         share = max(deadline - time.monotonic(), 0.0) * plan.weight / waiting
         task = tasks.task(plan, share)
-        timeout = settings.patience + 2.0 * task.seconds
         with guard.group() if plan.kind == "memory" else nullcontext() as group:
-            plan.processes.append(launch.run_worker(task, timeout, settings.worker, group))
+            repeat_until = deadline if number <= rounds else 0.0
+            if _measure(plan, task, settings, watch, repeat_until, group):
+                queue.append((number + rounds, plan))
     if progress:
         progress(Progress(len(queue), len(queue), "done"))
+
+
+def _measure(
+    plan: _Plan,
+    task: Task,
+    settings: BenchSettings,
+    watch: Watch,
+    repeat_until: float,
+    group: Group | None,
+) -> bool:
+    """Run one process; True when others disturbed it and one as long can end in time."""
+    start = time.monotonic()
+    timeout = settings.patience + 2.0 * task.seconds
+    run = launch.run_worker(task, timeout, settings.worker, group)
+    watch.glance(plan.name)
+    reason = _disturbed(plan, run, watch)
+    if not reason or 2.0 * time.monotonic() - start > repeat_until:
+        plan.processes.append(run)
+        return False
+    plan.discarded.append(Discarded(run=run, reason=reason))
+    watch.discard()
+    return True
+
+
+def _disturbed(plan: _Plan, run: ProcessRun, watch: Watch) -> str:
+    """Why the process that ran last is to be measured again, from the machine's testimony."""
+    if plan.kind != "next_token" or run.answer is None:
+        return ""
+    elapsed = difference(*watch.last())
+    return conditions.disturbance(elapsed, run.answer.waited, watch.before.cores)
 
 
 def _attribute(task: Task, settings: BenchSettings) -> Attribution:

@@ -13,7 +13,8 @@ import msgspec
 from tinytx.errors import UsageError
 
 SCHEMA = 1
-CONSTITUTION = "budgets/constitution.toml"
+BUDGETS = "budgets"
+CONSTITUTION = f"{BUDGETS}/constitution.toml"
 
 Dimension = Literal["bytes", "time"]
 UNITS: dict[str, tuple[Dimension, int]] = {
@@ -152,14 +153,21 @@ def policy_file(relative: str) -> Path:
     """
     here = Path(__file__).resolve().parent
     for path in (here / "policy" / relative, here.parents[1] / "bench" / relative):
-        if path.is_file():
+        if path.exists():
             return path
     raise UsageError(f"this installation of tinytx lacks its file {relative}", "reinstall tinytx")
 
 
+def policy_names(folder: str) -> list[str]:
+    """The names of the files in a folder of such numbers."""
+    return sorted(path.stem for path in policy_file(folder).glob("*.toml"))
+
+
 def load_budgets(file: Path | None = None) -> list[Budget]:
-    """Read a budget file, or the constitution. Raises :class:`UsageError`."""
-    path = file or policy_file(CONSTITUTION)
+    """Read a budget file: a path, the name of one that is installed ("stretch"), or the
+    constitution. Raises :class:`UsageError`.
+    """
+    path = _budget_file(file) if file else policy_file(CONSTITUTION)
     source = str(path)
     document = read_toml(path)
     check_keys(document, ("schema", "budget"), source)
@@ -170,6 +178,17 @@ def load_budgets(file: Path | None = None) -> list[Budget]:
         raise UsageError(f"{source}: no [budget.NAME] table; known are {', '.join(FIGURES)}")
     check_keys(tables, FIGURES, source, "budget.")
     return [_budget(name, table, source) for name, table in tables.items()]
+
+
+def _budget_file(file: Path) -> Path:
+    """``file``, or the installed one of this name; a plain name is never a path that is missing."""
+    if file.exists() or len(file.parts) != 1 or file.suffix:
+        return file
+    known = policy_names(BUDGETS)
+    if file.name not in known:
+        hint = nearest(file.name, known)
+        raise UsageError(f"--budgets {file}: no such file, and no budgets of this name; {hint}")
+    return policy_file(f"{BUDGETS}/{file.name}.toml")
 
 
 def _budget(name: str, table: object, source: str) -> Budget:
@@ -189,7 +208,9 @@ def _budget(name: str, table: object, source: str) -> Budget:
     dimension = FIGURES[name][0]
     units = [symbol for symbol, (kind, _) in UNITS.items() if kind == dimension]
     if unit not in units:
-        raise UsageError(f"{where}.unit must be one of {', '.join(units)}, not {unit!r}")
+        hint = nearest(str(unit), units)
+        asked = f"; {hint}" if hint.startswith("did") else ""
+        raise UsageError(f"{where}.unit must be one of {', '.join(units)}, not {unit!r}{asked}")
     return Budget(name, Quantity(float(limit), str(unit)), strict)
 
 
@@ -215,8 +236,14 @@ def check_keys(
     names = list(known)
     for key in table:
         if key not in names:
-            close = difflib.get_close_matches(key, names, n=1)
-            hint = (
-                f"did you mean {prefix + close[0]!r}?" if close else f"known are {', '.join(names)}"
-            )
+            hint = nearest(key, names, prefix)
             raise UsageError(f"{source}: unknown key {prefix + key!r}; {hint}")
+
+
+def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """A question with the nearest known word, or all of them where none is near."""
+    names = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), names, n=1)
+    if close:
+        return f"did you mean {prefix + names[close[0]]!r}?"
+    return f"known are {', '.join(names.values())}"

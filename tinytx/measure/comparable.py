@@ -10,7 +10,14 @@ from tinytx.measure.machine import Machine
 from tinytx.measure.report import BundleFacts, Report
 from tinytx.measure.scenarios import SECTIONS
 
-HARMLESS = {"processes.per_scenario", "next_token.most"}
+HARMLESS = {
+    "processes.per_scenario",
+    "next_token.first_look",
+    "next_token.least_seconds",
+    "next_token.most",
+    "first_token.samples",
+    "end_to_end.samples",
+}
 """Settings that change how much is known, not what is measured."""
 FEW = 90
 """Steps of a process below which its p95 is little more than its slowest step."""
@@ -36,17 +43,22 @@ def check_reports(
         )
 
 
-def of_reports(a: Report, b: Report) -> tuple[list[str], list[str]]:
-    """Why the latency proves nothing, and what else to warn of."""
-    invalid: list[str] = []
+Invalid = dict[str, list[str]]
+"""Reasons why the figures of a kind, latency or memory, prove nothing."""
+
+
+def of_reports(a: Report, b: Report) -> tuple[Invalid, list[str]]:
+    """What proves nothing, and what else to warn of."""
+    invalid: Invalid = {}
     warnings: list[str] = []
     for side, report in (("A", a), ("B", b)):
         for breach in report.breaches:
-            told = f"{side} is INVALID for {' and '.join(breach.touches)}: {breach.reason}"
-            (invalid if "latency" in breach.touches else warnings).append(told)
+            for kind in breach.touches:
+                invalid.setdefault(kind, []).append(f"{side}: {breach.reason}")
         unsettled = [s.name for s in report.scenarios if not all(x.settled for x in s.answers)]
         if unsettled:
-            invalid.append(f"{side} is INVALID for latency: {unsettled[0]} did not settle")
+            told = f"{side}: {unsettled[0]} did not settle in its warm-up"
+            invalid.setdefault("latency", []).append(told)
     for what, told in (
         ("the machines", _differences(_identity(a.before), _identity(b.before))),
         ("the settings", _differences(_settings(a), _settings(b))),
@@ -59,7 +71,7 @@ def of_reports(a: Report, b: Report) -> tuple[list[str], list[str]]:
     return invalid, warnings
 
 
-def of_run(run: Interleaved) -> tuple[list[str], list[str]]:
+def of_run(run: Interleaved) -> tuple[Invalid, list[str]]:
     """As above. A machine that is merely busy disturbs both sides alike: a warning."""
     answers = [
         answer
@@ -68,10 +80,16 @@ def of_run(run: Interleaved) -> tuple[list[str], list[str]]:
         for pair in scenario.pairs
         for answer in pair
     ]
-    found = conditions.breaches(run.before, run.after)
-    found += conditions.waiting(answer.waited for answer in answers)
-    invalid = [one.reason for one in found if one.name == "emulation"]
+    found = conditions.all_breaches(run.seen)
+    emulated = [one for one in found if one.name == "emulation"]
+    invalid = {kind: [one.reason] for one in emulated for kind in one.touches}
     warnings = [one.reason for one in found if one.name != "emulation"]
+    waited = sum((answer.waited or 0.0) > conditions.WAITED for answer in answers)
+    if waited:
+        warnings.append(
+            f"{waited} of {len(answers)} processes had to wait for a processor for more than "
+            f"{conditions.WAITED:.0%} of their time: a calmer machine sees smaller differences"
+        )
     restless = sum(not answer.settled for answer in answers)
     if restless:
         warnings.append(f"{restless} of {len(answers)} processes did not settle in their warm-up")

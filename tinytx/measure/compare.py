@@ -72,11 +72,12 @@ def compare_bundles(run: Interleaved) -> Comparison:
         a, b = [one for one, _ in scenario.pairs], [other for _, other in scenario.pairs]
         figures += _measured(scenario.name, scenario.kind, a, b, scenario.trouble)
     confidence = together(stats.CONFIDENCE, len(figures))
+    invalid, warnings = comparable.of_run(run)
     judged = [
-        _judge(one, None if one.reason else paired(one.a, one.b, confidence)) for one in figures
+        _judge(one, None if one.reason else paired(one.a, one.b, confidence), invalid)
+        for one in figures
     ]
     facts = [bundle_facts(bundle) for bundle in run.bundles]
-    invalid, warnings = comparable.of_run(run)
     return Comparison(
         mode="interleaved",
         a=Side(bundle=facts[0].id, path=facts[0].path),
@@ -119,8 +120,8 @@ def compare_reports(a: Report, b: Report, paths: tuple[str, str] = ("A", "B")) -
         if name not in ours:
             figures += _measured(name, only.kind, [], only.answers, "only B has it")
     confidence = together(stats.CONFIDENCE, len(figures))
-    judged = [_judge(one, _unpaired(one, figures, confidence)) for one in figures]
     invalid, warnings = comparable.of_reports(a, b)
+    judged = [_judge(one, _unpaired(one, figures, confidence), invalid) for one in figures]
     counts = [[len(s.answers) for s in report.scenarios] for report in (a, b)]
     told = " and ".join(str(min(count, default=0)) for count in counts)
     return Comparison(
@@ -171,14 +172,16 @@ def _unpaired(one: Measured, figures: list[Measured], confidence: float) -> Diff
     return unpaired(one.a, one.b, confidence, like=like, drift=DRIFT[one.kind])
 
 
-def _judge(one: Measured, difference: Difference | None) -> Compared:
+def _judge(one: Measured, difference: Difference | None, invalid: comparable.Invalid) -> Compared:
     told = [[Quantity.of(value, one.unit).amount for value in side] for side in (one.a, one.b)]
     middle = [Quantity(statistics.median(side), one.unit) if side else None for side in told]
     finding, reason = Finding.UNMEASURED, one.reason
     if difference is not None:
         lower, higher = WORDS[one.kind]
         finding = {-1: lower, 0: Finding.NONE, 1: higher}[difference.sign]
-        if difference.lower is None:
+        if one.kind in invalid:
+            finding = Finding.INVALID
+        elif difference.lower is None:
             reason = "there are too few processes to prove anything"
     return Compared(
         name=one.name,
@@ -218,9 +221,10 @@ def _few_pairs(run: Interleaved, confidence: float) -> list[str]:
     needed = pairs_needed(confidence)
     if run.done < needed:
         seconds = run.seconds / max(run.done, 1) * needed
+        told = "1 pair" if run.done == 1 else f"{run.done} pairs"
         return [
-            f"{run.done} pairs can prove nothing: {needed} are needed, which takes about "
-            f"{seconds:,.0f} s (--pairs, --time-limit)"
+            f"{told} can prove nothing: {needed} are needed, which takes about {seconds:,.0f} s "
+            "(--pairs, --time-limit)"
         ]
     if run.done < run.wanted:
         return [f"the time limit ended it after {run.done} of {run.wanted} pairs"]

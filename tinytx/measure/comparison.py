@@ -10,6 +10,8 @@ from tinytx.measure.budgets import Quantity
 from tinytx.measure.difference import Difference
 
 SCHEMA = 1
+MOST_TOLD = 999
+"""Per cent: an interval that ends beyond says only that nothing is known."""
 
 
 class Finding(StrEnum):
@@ -23,6 +25,7 @@ class Finding(StrEnum):
     WORSE = "worse"
     SAME = "the same"
     NONE = "no difference shown"
+    INVALID = "invalid"
     UNMEASURED = "not measured"
     INCOMPARABLE = "not comparable"
 
@@ -83,8 +86,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """How many processes there were, and how the intervals came about."""
     figures: list[Compared]
     warnings: list[str]
-    invalid: list[str]
-    """Why the latency of this comparison proves nothing."""
+    invalid: dict[str, list[str]]
+    """Why all figures of a kind prove nothing: what the machine did."""
     seconds: float = 0.0
     settings: dict[str, object] = {}
 
@@ -97,10 +100,17 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
             told = [_by(f) for f in self.figures if f.proven and f.finding is finding]
             if told:
                 parts.append(f"B is {finding} in {_list(told)}")
-        if any(figure.finding is Finding.NONE for figure in self.figures):
+        still_open = [f.difference for f in self.figures if f.finding is Finding.NONE]
+        if any(change and change.lower is not None for change in still_open):
             rest = "no difference shown" + (" in the rest" if parts else "")
             parts.append(rest + self._visible())
-        elif not parts:
+        elif still_open:
+            parts.append("nothing can be proven by so few processes")
+        if self.invalid:
+            kinds = " and ".join(self.invalid)
+            one = len(self.invalid) == 1
+            parts.append(f"{kinds} {'is' if one else 'are'} INVALID and prove{'s' * one} nothing")
+        if not parts:
             parts.append("nothing could be compared" if unmeasured else "A and B are the same")
         if unmeasured:
             parts.append(f"{unmeasured} figures not measured")
@@ -111,15 +121,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         """The smallest differences that would have been seen, for latency and for memory."""
         told = []
         for kind in ("latency", "memory"):
-            open_figures = [
-                figure.difference.smallest
+            sizes = sorted(
+                figure.difference.smallest or 0.0
                 for figure in self.figures
                 if figure.kind == kind and figure.difference and figure.finding is Finding.NONE
-            ]
-            sizes = sorted(size for size in open_figures if size is not None)
-            if len(sizes) < len(open_figures):
-                told.append(f"in {kind} none could have been")
-            elif sizes:
+            )
+            if sizes:
                 first, last = share(sizes[0]), share(sizes[-1])
                 told.append(f"in {kind} {first}" + (f" to {last}" if last != first else ""))
         return f" (what would have been seen: {', '.join(told)})" if told else ""
@@ -128,14 +135,19 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 def share(part: float) -> str:
     """A share in per cent, with two or three digits: 0.0512 is "5.1 %"."""
     per_cent = abs(part) * 100.0
+    if per_cent > MOST_TOLD:
+        return f">{MOST_TOLD} %"
     digits = 2 if per_cent < 0.995 else 1 if per_cent < 9.95 else 0
-    return f"{per_cent:,.{digits}f} %"
+    return f"{per_cent:.{digits}f} %"
 
 
 def signed(part: float) -> str:
     """A change in per cent with its sign: -0.0512 is "-5.1 %"."""
     told = share(part)
-    return told if not told.strip("0. %") else f"{'-' if part < 0 else '+'}{told}"
+    if not told.strip("0. %"):
+        return told
+    sign = "-" if part < 0 else "+"
+    return f">{sign}{told[1:]}" if told.startswith(">") else sign + told
 
 
 def document(comparison: Comparison) -> dict[str, object]:
@@ -150,8 +162,8 @@ def failure(comparison: Comparison, slower_than: float) -> TinytxError | None:
     8 when the latency was not measured or proves nothing: a gate that cannot see must not open.
     """
     latency = [figure for figure in comparison.figures if figure.kind == "latency"]
-    if comparison.invalid:
-        return MeasurementInvalid(f"latency proves nothing here: {comparison.invalid[0]}")
+    if reasons := comparison.invalid.get("latency"):
+        return MeasurementInvalid(f"whether B is slower is not known: {reasons[0]}")
     slow = [
         f"{figure.name} by at least {share(lower)}"
         for figure in latency

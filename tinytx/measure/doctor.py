@@ -1,14 +1,11 @@
 """Can this machine run, be measured, train and export? Every check with its reason and remedy.
 
-Native libraries are imported in child processes: one that holds an instruction which this
-processor lacks kills its child, and the check can say so.
+Native libraries are imported in child processes: see :mod:`tinytx.measure.native`.
 """
 
 import os
 import platform
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from tinytx.errors import PrerequisiteError, TinytxError
-from tinytx.measure import conditions, limits, memory
+from tinytx.measure import conditions, limits, memory, native
 from tinytx.measure.machine import ROOT, Machine, observe
 
 PYTHON = (3, 11)
@@ -26,10 +23,8 @@ RUN_DISK = 50_000_000
 TRAIN_DISK = 2_000_000_000
 RUN_MEMORY = 400_000_000
 TRAIN_MEMORY = 2_000_000_000
-IMPORT_SECONDS = 120.0
 TRIAL_LIMIT = 64_000_000
 """Bytes of the limit that a canary tries out: little, but more than an interpreter needs."""
-RUN_LIBRARIES = ("numpy", "onnxruntime", "sentencepiece")
 WORK_LIBRARIES = {"torch": ("train", "export"), "onnx": ("export",)}
 
 
@@ -80,9 +75,9 @@ def diagnose(
     """Run every check. ``folder`` is where output would go; ``python`` starts the children."""
     machine: Machine | None = None
     checks = [check_python(sys.version_info[:3])]
-    names = [*RUN_LIBRARIES, *WORK_LIBRARIES]
+    names = [*native.LIBRARIES, *WORK_LIBRARIES]
     with ThreadPoolExecutor(2) as pool:
-        checks += pool.map(lambda name: check_library(name, python), names)
+        checks += pool.map(lambda name: check_library(name, python, root), names)
     checks.append(check_disk(folder))
     try:
         machine = observe(root)
@@ -118,44 +113,15 @@ def check_python(version: tuple[int, ...]) -> Check:
     )
 
 
-def check_library(name: str, python: Sequence[str]) -> Check:
+def check_library(name: str, python: Sequence[str], root: Path = ROOT) -> Check:
     """Import a library in a process of its own, which may die of it."""
     prevents = ALL
     if name in WORK_LIBRARIES:
         prevents = tuple(Ability(word) for word in WORK_LIBRARIES[name])
-    code = f"import {name}; print(getattr({name}, '__version__', 'unknown version'))"
-    try:
-        child = subprocess.run(
-            [*python, "-c", code],
-            check=False,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=IMPORT_SECONDS,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        found = f"importing {name} hangs: no answer after {IMPORT_SECONDS:.0f} s"
-        return Check(name=name, ok=False, found=found, prevents=prevents)
-    if child.returncode == 0:
-        return Check(name=name, ok=True, found=(child.stdout.split() or ["unknown version"])[-1])
-    found, remedy = _import_failure(name, child.returncode, child.stderr)
-    return Check(name=name, ok=False, found=found, remedy=remedy, prevents=prevents)
-
-
-def _import_failure(name: str, status: int, errors: str) -> tuple[str, str]:
-    """What happened and what to do about it."""
-    extra = {"torch": "tinytx[train]", "onnx": "tinytx[export]"}.get(name, "tinytx")
-    other = f"install another version of {name}; see `tinytx doctor --json` for the processor"
-    if status == -signal.SIGILL:
-        return f"illegal instruction: this build of {name} does not run on this processor", other
-    if status < 0:
-        return f"importing {name} crashes (signal {-status})", other
-    last = (errors.strip().splitlines() or ["no message"])[-1]
-    if last.startswith("ModuleNotFoundError") and f"'{name}'" in last:
-        verb = {"torch": ": cannot train", "onnx": ": cannot export"}.get(name, "")
-        return f"not installed{verb}", f"pip install '{extra}'"
-    return f"importing {name} fails: {last[:200]}", f"pip install --force-reinstall {name}"
+    tried = native.try_import(name, python, root)
+    if tried.ok:
+        return Check(name=name, ok=True, found=tried.found)
+    return Check(name=name, ok=False, found=tried.found, remedy=tried.remedy, prevents=prevents)
 
 
 def check_disk(folder: Path) -> Check:

@@ -8,6 +8,8 @@ only together with another.
 import re
 from pathlib import Path
 
+from tinytx.measure.sensors import text
+
 _FAMILIES = {
     "x86_64": "x86",
     "amd64": "x86",
@@ -33,6 +35,8 @@ def emulation_signs(root: Path, architecture: str) -> list[str]:
         sign
         for sign in (
             _kernel_differs(root, architecture),
+            _release_differs(root, architecture),
+            _foreign_interrupts(root, architecture),
             _emulated_process(root),
             _foreign_cpuinfo(root, architecture),
             _invented_cpuinfo(root, architecture),
@@ -56,17 +60,36 @@ def _kernel_differs(root: Path, architecture: str) -> str:
 
     A 32-bit program on a 64-bit kernel of the same family is no emulation.
     """
-    kernel = _text(root / "proc/sys/kernel/arch").strip()
+    kernel = text(root / "proc/sys/kernel/arch").strip()
     if kernel and _family(kernel) != _family(architecture):
         return f"the kernel is {kernel} but programs see {architecture}"
     return ""
 
 
+def _release_differs(root: Path, architecture: str) -> str:
+    """Debian and others end the kernel's release with its architecture ("6.1.0-18-amd64")."""
+    release = text(root / "proc/sys/kernel/osrelease").strip()
+    for word in re.split(r"[-.+_]", release.replace("x86_64", "amd64")):
+        if word in _FAMILIES and _FAMILIES[word] != _family(architecture):
+            return f"the kernel's release is {release} but programs see {architecture}"
+    return ""
+
+
+def _foreign_interrupts(root: Path, architecture: str) -> str:
+    """No emulator of programs rewrites /proc/interrupts: its names are the real processor's."""
+    table = text(root / "proc/interrupts")
+    if _family(architecture) != "x86" and re.search(r"^ *(?:LOC|TLB|MCE):", table, re.MULTILINE):
+        return f"/proc/interrupts is an x86 processor's but programs see {architecture}"
+    if _family(architecture) != "arm" and "arch_timer" in table:
+        return f"/proc/interrupts is an ARM processor's but programs see {architecture}"
+    return ""
+
+
 def _emulated_process(root: Path) -> str:
     """Another process's command line is not rewritten: it begins with the emulator."""
-    parents = re.findall(r"^PPid:\s*(\d+)$", _text(root / "proc/self/status"), re.MULTILINE)
+    parents = re.findall(r"^PPid:\s*(\d+)$", text(root / "proc/self/status"), re.MULTILINE)
     for process in ("1", *parents):
-        first = _text(root / "proc" / process / "cmdline").partition("\0")[0]
+        first = text(root / "proc" / process / "cmdline").partition("\0")[0]
         name = first.rpartition("/")[2]
         if re.fullmatch(r"qemu-(?!system|ga\b|nbd|img|storage)[a-z0-9_]+(-static)?", name):
             return f"process {process} runs under {name}"
@@ -75,7 +98,7 @@ def _emulated_process(root: Path) -> str:
 
 def _foreign_cpuinfo(root: Path, architecture: str) -> str:
     """An old emulator passes the host's /proc/cpuinfo through; Rosetta names itself in it."""
-    information = _text(root / "proc/cpuinfo")
+    information = text(root / "proc/cpuinfo")
     vendor = re.search(r"^vendor_id\s*:\s*(\S+)", information, re.MULTILINE)
     if vendor and vendor.group(1) == "VirtualApple":
         return "/proc/cpuinfo says VirtualApple: Rosetta translates this program"
@@ -89,7 +112,7 @@ def _foreign_cpuinfo(root: Path, architecture: str) -> str:
 
 def _invented_cpuinfo(root: Path, architecture: str) -> str:
     """The emulators' own inventions: qemu-user's ARM file, and the name of the TCG processor."""
-    information = _text(root / "proc/cpuinfo")
+    information = text(root / "proc/cpuinfo")
     name = re.search(r"^model name\s*:\s*(.*)$", information, re.MULTILINE)
     if name and "TCG" in name.group(1):
         return f"/proc/cpuinfo says {name.group(1).strip()}: QEMU translates every instruction"
@@ -117,13 +140,6 @@ def _registered(root: Path, architecture: str) -> str:
     """Who needs an emulator of this very architecture does not have the processor."""
     name = "aarch64" if architecture == "arm64" else architecture
     path = root / "proc/sys/fs/binfmt_misc" / f"qemu-{name}"
-    if _text(path).startswith("enabled"):
+    if text(path).startswith("enabled"):
         return f"an emulator is registered for {name} programs"
     return ""
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

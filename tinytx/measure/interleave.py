@@ -19,12 +19,13 @@ from tinytx.measure.difference import PAIRS
 from tinytx.measure.protocol import Answer, Task
 from tinytx.measure.report import ProcessRun
 from tinytx.measure.scenarios import Scenarios, lengths, load_scenarios
+from tinytx.measure.watch import Observation, Watch
 
 SAMPLING_SHARE = 0.5
 """Of the time limit; the rest is for starting processes."""
 LEAST_SECONDS = 0.2
 """For warm-up and samples of one process. All have the same, so that all pairs are alike."""
-STEPS = 1_024
+STEPS = 2_048
 """Next tokens of one process, if its seconds allow."""
 SIDES = ("A", "B")
 
@@ -69,8 +70,8 @@ class Interleaved:
     done: int
     """Pairs that the time allowed."""
     seconds: float
-    before: machine.Machine
-    after: machine.Machine
+    seen: Observation
+    """The machine before, between and after the processes."""
 
 
 def interleave(
@@ -93,16 +94,14 @@ def interleave(
         processes = msgspec.structs.replace(policy.processes, threads=settings.threads)
         policy = msgspec.structs.replace(policy, processes=processes)
     start = time.monotonic()
-    before = machine.observe(settings.root)
+    watch = Watch(settings.root)
     scenarios = _scenarios(bundles, policy, settings.kinds)
-    done = _run_all(scenarios, bundles, policy, settings, progress)
-    after = machine.observe(settings.root)
+    done = _run_all(scenarios, bundles, policy, settings, watch, progress)
+    seen = watch.finish()
     for bundle in bundles:
         check_unchanged(bundle)
     seconds = time.monotonic() - start
-    return Interleaved(
-        bundles, scenarios, policy, settings.pairs, done, seconds, before=before, after=after
-    )
+    return Interleaved(bundles, scenarios, policy, settings.pairs, done, seconds, seen)
 
 
 def _scenarios(
@@ -123,6 +122,7 @@ def _run_all(
     bundles: tuple[Bundle, Bundle],
     policy: Scenarios,
     settings: InterleaveSettings,
+    watch: Watch,
     progress: Callable[[Progress], None] | None,
 ) -> int:
     """One process at a time. Returns the number of pairs that were measured."""
@@ -142,6 +142,7 @@ def _run_all(
                 scenario.trouble = "not run: two other scenarios hung"
                 continue
             _run_pair(scenario, bundles, policy, settings, seconds, reverse=pair % 2 == 1)
+            watch.glance(scenario.name)
     if progress:
         progress(Progress(total, total, "done"))
     return settings.pairs

@@ -9,7 +9,7 @@ from tinytx.measure.conditions import Breach, touching
 from tinytx.measure.machine import Machine
 from tinytx.measure.protocol import Answer, Phases
 from tinytx.measure.report import ProcessRun, Scenario
-from tinytx.measure.scenarios import Scenarios
+from tinytx.measure.scenarios import NextToken, Scenarios
 from tinytx.measure.training import training_figure
 
 TOUCHED_BY = {"rss": "memory", "peak_memory": "memory", "next_token_p95": "latency"}
@@ -136,9 +136,7 @@ def latency_figure(scenarios: list[Scenario], policy: Scenarios) -> Figure:
     unsettled = [s.name for s, answer in cells if not answer.settled]
     if unsettled and not trouble:
         trouble = f"{unsettled[0]}: the warm-up did not settle, its windows kept disagreeing"
-    first = policy.next_token.first_look
-    expected = len(chosen) * processes
-    bounds = [stats.bounds_at_look(answer.samples_ns, first, expected) for _, answer in cells]
+    bounds = [_bounds(answer, policy, len(chosen) * processes) for _, answer in cells]
     worst, answer = max(cells, key=lambda cell: stats.quantile_of(cell[1].samples_ns))
     uppers = [upper for _, upper in bounds if upper is not None]
     lowers = [lower for lower, _ in bounds if lower is not None]
@@ -146,26 +144,59 @@ def latency_figure(scenarios: list[Scenario], policy: Scenarios) -> Figure:
     span = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     basis = (
         f"worst of {len(cells)} processes ({worst.name}), {span} steps each, sampling included; "
-        "one-sided 99 % order-statistic bound over all looks"
+        "one-sided 99 % order-statistic bound over all looks, for the steps that the "
+        "autocorrelation and the generation blocks leave independent"
     )
     return Figure(
         measured=stats.quantile_of(answer.samples_ns),
         lower=max(lowers, default=None),
         upper=max(uppers) if len(uppers) == len(cells) else None,
-        basis=basis,
+        basis=basis + _repeated(chosen),
         trouble=trouble,
-        unproven=_undecided(cells, bounds),
+        unproven=_undecided(cells, bounds, policy.next_token),
     )
 
 
+def _repeated(scenarios: list[Scenario]) -> str:
+    """Which processes were thrown away, and why: on the machine's word, not on theirs."""
+    thrown = [one for scenario in scenarios for one in scenario.discarded]
+    if not thrown:
+        return ""
+    count = "1 process was" if len(thrown) == 1 else f"{len(thrown)} processes were"
+    return f"; {count} disturbed and measured again ({thrown[0].reason})"
+
+
+def _bounds(answer: Answer, policy: Scenarios, cells: int) -> stats.Bounds:
+    """The bounds of one process, which prove nothing before it was watched for long enough."""
+    token = policy.next_token
+    if _too_short(answer, token):
+        return None, None
+    return stats.bounds_at_look(answer.samples_ns, token.first_look, cells, token.block)
+
+
+def _too_short(answer: Answer, token: NextToken) -> bool:
+    samples = answer.samples_ns
+    return sum(samples) < token.least_seconds * 1e9 and len(samples) < token.most
+
+
 def _undecided(
-    cells: list[tuple[Scenario, Answer]], bounds: list[tuple[float | None, float | None]]
+    cells: list[tuple[Scenario, Answer]], bounds: list[stats.Bounds], token: NextToken
 ) -> str:
     """Why the bounds prove nothing: the process whose samples are worth the least."""
+    for scenario, answer in cells:
+        if _too_short(answer, token):
+            return (
+                f"{scenario.name}: {len(answer.samples_ns)} steps of "
+                f"{Quantity.of(sum(answer.samples_ns), 's')} in all were too short to decide "
+                f"({token.least_seconds:g} s are needed); a longer --time-limit adds more"
+            )
     open_cells = [cell for cell, (_, upper) in zip(cells, bounds, strict=True) if upper is None]
     if not open_cells:
         return "the limit lies between the bounds; a longer --time-limit narrows them"
-    worth = [(len(a.samples_ns) / stats.cluster_time(a.samples_ns), s, a) for s, a in open_cells]
+    worth = [
+        (len(a.samples_ns) / stats.cluster_time(a.samples_ns, token.block), s, a)
+        for s, a in open_cells
+    ]
     least, scenario, answer = min(worth, key=lambda one: one[0])
     return (
         f"{scenario.name}: {len(answer.samples_ns)} steps, worth {least:.0f} independent ones, "

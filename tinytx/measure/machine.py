@@ -12,8 +12,9 @@ from pathlib import Path
 import msgspec
 
 from tinytx.errors import PrerequisiteError
-from tinytx.measure import memory
+from tinytx.measure import memory, sensors
 from tinytx.measure.emulation import emulation_signs
+from tinytx.measure.sensors import Frequency, text
 
 ROOT = Path("/")
 LIBRARIES = ("tinytx", "numpy", "onnxruntime", "sentencepiece", "msgspec", "psutil")
@@ -36,6 +37,14 @@ ARM_PARTS = {
 }
 
 
+KERNEL_OPTIONS = (
+    *("isolcpus", "nohz_full", "rcu_nocbs", "maxcpus", "nr_cpus", "nosmt", "mem", "mitigations"),
+    *("cgroup_enable", "cgroup_disable", "cgroup_memory", "swapaccount", "psi", "idle"),
+    *("transparent_hugepage", "intel_pstate", "amd_pstate", "processor.max_cstate", "preempt"),
+)
+"""Words of the kernel's command line that bear on measuring; the others are nobody's business."""
+
+
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Counters since boot (or since the start of this process), to subtract from later ones."""
 
@@ -49,6 +58,12 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     swapped_pages: int = 0
     throttle_events: int = 0
     """x86: times that the processor lowered its speed because of heat."""
+    major_faults: int = 0
+    """Pages that had to be read from storage, by anyone."""
+    memory_stall_us: int | None = None
+    """Time that some task waited for memory; None where the kernel does not count it."""
+    uptime: float = 0.0
+    """Seconds since boot: when the counters were read."""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,9 +83,12 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     swap_total: int
     swap_used: int
     governor: str
+    """Of the cores that may be used; powersave when any of them has it."""
     frequency_driver: str
     frequency_khz: int | None
+    """The lowest of these cores at this moment."""
     temperature_millicelsius: int | None
+    """The hottest thermal zone."""
     throttled: int | None
     """Raspberry Pi firmware flags: bits 0 to 3 now, bits 16 to 19 since boot."""
     load_1min: float | None
@@ -84,6 +102,18 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     versions: dict[str, str]
     counters: Counters
+    cores_allowed: str = ""
+    """The affinity of this process, as the kernel tells it ("0-3")."""
+    frequency: Frequency = Frequency()
+    temperatures: dict[str, int] = {}
+    """Every thermal zone, in thousandths of a degree."""
+    cooling: list[str] = []
+    """The kernel's cooling devices that hold a processor back at this moment."""
+    kernel_options: list[str] = []
+    """Words of the kernel's command line that bear on measuring."""
+    system: str = ""
+    """The distribution."""
+    libc: str = ""
 
 
 def observe(root: Path = ROOT, architecture: str | None = None) -> Machine:
@@ -94,34 +124,43 @@ def observe(root: Path = ROOT, architecture: str | None = None) -> Machine:
             "tinytx measures on Linux with /proc mounted",
         )
     architecture = architecture or platform.machine()
-    information = _text(root / "proc/cpuinfo")
+    information = text(root / "proc/cpuinfo")
     meminfo = _meminfo(root)
-    cpufreq = root / "sys/devices/system/cpu/cpu0/cpufreq"
+    allowed = _allowed(root)
+    frequency = sensors.frequency(root, _core_numbers(allowed))
+    temperatures = sensors.temperatures(root)
     limit, peak = memory.group_peak(root)
     return Machine(
         processor=processor_name(information),
-        device=_text(root / "proc/device-tree/model").strip("\0\n "),
+        device=text(root / "proc/device-tree/model").strip("\0\n "),
         architecture=architecture,
         features=_features(information),
         cores=_online_cores(root),
-        usable_cores=_usable_cores(root),
+        usable_cores=len(_core_numbers(allowed)),
         memory_total=meminfo.get("MemTotal", 0),
         memory_available=meminfo.get("MemAvailable", 0),
         swap_total=meminfo.get("SwapTotal", 0),
         swap_used=meminfo.get("SwapTotal", 0) - meminfo.get("SwapFree", 0),
-        governor=_text(cpufreq / "scaling_governor").strip(),
-        frequency_driver=_text(cpufreq / "scaling_driver").strip(),
-        frequency_khz=_number(cpufreq / "scaling_cur_freq"),
-        temperature_millicelsius=_number(root / "sys/class/thermal/thermal_zone0/temp"),
-        throttled=_throttled(root),
+        governor=_governor(frequency),
+        frequency_driver=frequency.driver,
+        frequency_khz=frequency.slowest,
+        temperature_millicelsius=max(temperatures.values(), default=None),
+        throttled=sensors.throttled(root),
         load_1min=_load(root),
         group_limit=limit,
         group_peak=peak,
         emulation=emulation_signs(root, architecture),
-        kernel=_text(root / "proc/sys/kernel/osrelease").strip(),
+        kernel=text(root / "proc/sys/kernel/osrelease").strip(),
         python=platform.python_version(),
         versions=_versions(),
-        counters=_counters(root),
+        counters=read_counters(root),
+        cores_allowed=allowed,
+        frequency=frequency,
+        temperatures=temperatures,
+        cooling=sensors.cooling(root),
+        kernel_options=_kernel_options(root),
+        system=_system(root),
+        libc=" ".join(platform.libc_ver()),
     )
 
 
@@ -144,56 +183,65 @@ def _features(information: str) -> list[str]:
 
 def _meminfo(root: Path) -> dict[str, int]:
     """The fields of /proc/meminfo in bytes."""
-    pairs = re.findall(r"^(\w+):\s+(\d+) kB$", _text(root / "proc/meminfo"), re.MULTILINE)
+    pairs = re.findall(r"^(\w+):\s+(\d+) kB$", text(root / "proc/meminfo"), re.MULTILINE)
     return {name: int(number) * 1_024 for name, number in pairs}
 
 
 def _online_cores(root: Path) -> int:
-    return len(re.findall(r"^cpu\d+ ", _text(root / "proc/stat"), re.MULTILINE))
+    return len(re.findall(r"^cpu\d+ ", text(root / "proc/stat"), re.MULTILINE))
 
 
-def _usable_cores(root: Path) -> int:
-    """The size of Cpus_allowed_list, "0-3,8"."""
-    status = _text(root / "proc/self/status")
+def _allowed(root: Path) -> str:
+    status = text(root / "proc/self/status")
     match = re.search(r"^Cpus_allowed_list:\s*([\d,-]+)$", status, re.MULTILINE)
-    ends = [part.split("-") for part in match.group(1).split(",")] if match else []
-    return sum(int(end[-1]) - int(end[0]) + 1 for end in ends)
+    return match.group(1) if match else ""
 
 
-def _throttled(root: Path) -> int | None:
-    """The flags of the Raspberry Pi's firmware, in hexadecimal without a prefix.
+def _core_numbers(allowed: str) -> list[int]:
+    """The cores of a list like "0-3,8"."""
+    ends = [part.split("-") for part in allowed.split(",") if part]
+    return [core for end in ends for core in range(int(end[0]), int(end[-1]) + 1)]
 
-    A kernel that does not pass them on still has the firmware's under-voltage alarm (bit 0).
-    """
-    for path in sorted(root.glob("sys/devices/platform/*/*firmware/get_throttled")):
-        text = _text(path).strip().removeprefix("0x")
-        if re.fullmatch(r"[0-9a-fA-F]+", text):
-            return int(text, 16)
-    for name in root.glob("sys/class/hwmon/hwmon*/name"):
-        if _text(name).strip() == "rpi_volt":
-            return _number(name.with_name("in0_lcrit_alarm"))
-    return None
+
+def _governor(frequency: Frequency) -> str:
+    governors = frequency.governors
+    return "powersave" if "powersave" in governors else next(iter(governors), "")
+
+
+def _kernel_options(root: Path) -> list[str]:
+    words = text(root / "proc/cmdline").split()
+    return [word for word in words if word.partition("=")[0] in KERNEL_OPTIONS]
+
+
+def _system(root: Path) -> str:
+    release = text(root / "etc/os-release")
+    match = re.search(r'^PRETTY_NAME="?([^"\n]*)', release, re.MULTILINE)
+    return match.group(1) if match else ""
 
 
 def _load(root: Path) -> float | None:
-    words = _text(root / "proc/loadavg").split()
+    words = text(root / "proc/loadavg").split()
     return float(words[0]) if words else None
 
 
-def _counters(root: Path) -> Counters:
+def read_counters(root: Path) -> Counters:
     """See proc(5): /proc/stat's cpu line, /proc/self/stat fields 14 to 17, /proc/vmstat."""
-    line = _text(root / "proc/stat").partition("\n")[0].split()[1:]
+    line = text(root / "proc/stat").partition("\n")[0].split()[1:]
     user, nice, system, idle, wait, irq, soft, stolen = ([int(w) for w in line] + [0] * 8)[:8]
-    after_name = _text(root / "proc/self/stat").rpartition(")")[2].split()
-    vmstat = re.findall(r"^pswp(?:in|out) (\d+)$", _text(root / "proc/vmstat"), re.MULTILINE)
-    heat = root.glob("sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count")
+    after_name = text(root / "proc/self/stat").rpartition(")")[2].split()
+    pairs = re.findall(r"^(pswpin|pswpout|pgmajfault) (\d+)$", text(root / "proc/vmstat"), re.M)
+    vmstat = {name: int(number) for name, number in pairs}
+    uptime = text(root / "proc/uptime").split()
     return Counters(
         busy=user + nice + system + irq + soft,
         idle=idle + wait,
         stolen=stolen,
         own=sum(int(word) for word in after_name[11:15]),
-        swapped_pages=sum(int(number) for number in vmstat),
-        throttle_events=sum(_number(path) or 0 for path in heat),
+        swapped_pages=vmstat.get("pswpin", 0) + vmstat.get("pswpout", 0),
+        throttle_events=sensors.throttle_events(root),
+        major_faults=vmstat.get("pgmajfault", 0),
+        memory_stall_us=sensors.memory_stall_us(root),
+        uptime=float(uptime[0]) if uptime else 0.0,
     )
 
 
@@ -205,15 +253,3 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _number(path: Path) -> int | None:
-    text = _text(path).strip()
-    return int(text) if re.fullmatch(r"-?\d+", text) else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

@@ -15,6 +15,10 @@ class Looks(msgspec.Struct, frozen=True, kw_only=True):
     limit_ns: float
     first: int
     most: int
+    least_ns: float
+    """What the samples must add up to before the first look."""
+    block: int
+    """Steps in a row that belong to one generation."""
     cells: int
     """Processes times context lengths that are compared at the same time."""
 

@@ -10,10 +10,13 @@ from tinytx.measure import stats
 from tinytx.measure.attribution import Attribution
 from tinytx.measure.budgets import Row, Verdict
 from tinytx.measure.conditions import Breach, Use
+from tinytx.measure.devices import Standing
 from tinytx.measure.groups import GroupUse
 from tinytx.measure.limits import LimitProof
 from tinytx.measure.machine import Machine
+from tinytx.measure.neighbours import Busy
 from tinytx.measure.protocol import Answer
+from tinytx.measure.watch import Moment
 from tinytx.workspace import write_json
 
 SCHEMA = 1
@@ -28,6 +31,13 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
     """What the control group saw, when the process had one of its own."""
 
 
+class Discarded(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that others disturbed, and whose place another one took."""
+
+    run: ProcessRun
+    reason: str
+
+
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """One scenario and all its processes, in the order in which they ran."""
 
@@ -35,6 +45,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     length: int
     processes: list[ProcessRun]
+    discarded: list[Discarded] = []
+    """Processes whose samples do not count."""
 
     @property
     def answers(self) -> list[Answer]:
@@ -83,6 +95,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the peak budget was enforced while memory was measured."""
     attribution: Attribution | None = None
     """Where the resident memory went, when it was asked for."""
+    during: list[Moment] = []
+    """Light looks at the machine, one after each process."""
+    neighbours: list[Busy] = []
+    """The programs that used the processors most, besides the bench."""
+    device: Standing | None = None
+    """What the figures say about the device that was asked for."""
 
 
 def overall(rows: list[Row]) -> Verdict:
@@ -100,7 +118,9 @@ def document(report: Report) -> dict[str, Any]:
     plain["budgets"] = [row_document(row) for row in report.budgets]
     plain["machine"] = {
         "before": plain.pop("before"),
+        "during": plain.pop("during"),
         "after": plain.pop("after"),
+        "neighbours": plain.pop("neighbours"),
         "processor_use": plain.pop("processor_use"),
         "breaches": plain.pop("breaches"),
     }

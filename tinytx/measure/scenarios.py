@@ -47,6 +47,9 @@ class NextToken(_Section, frozen=True, kw_only=True):
     """Tokens in a row that one prompt is followed by; the last one ends at the context length."""
     first_look: Count = 256
     """Samples per process before the first verdict; each further look doubles them."""
+    least_seconds: Annotated[float, Meta(ge=0.0, le=3_600.0)] = 1.0
+    """What the samples of a process must add up to before the first verdict: a machine that is
+    slow for 50 ms once in a second is not seen by 256 samples of 0.3 ms."""
     most: Count = 1_000_000
     """Samples per process after which an open verdict stays open; usually time is up first."""
 

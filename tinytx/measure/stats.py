@@ -10,10 +10,18 @@ Nonparametric Statistics", 3.2; Hahn & Meeker 1991, "Statistical Intervals", 5.2
 At q = 0.95 and 99 % the upper bound needs 90 samples with none above it, 130 with one, 165 with
 two. With fewer samples there is no bound, and None says so.
 
-Latencies in a row are not independent. The clustering of the slow ones is estimated as the
-integrated autocorrelation time tau of the indicator "slower than nine in ten", summed over
-Geyer's initial positive sequence (Geyer 1992, "Practical Markov Chain Monte Carlo", 3.3), and
-n/tau samples are taken to be worth as much as independent ones.
+Latencies in a row are not independent. How much n samples are worth is therefore estimated in two
+ways, from the indicator "slower than nine in ten", and the worse of the two is taken:
+
+- per process: the integrated autocorrelation time tau, summed over Geyer's initial positive
+  sequence (Geyer 1992, "Practical Markov Chain Monte Carlo", 3.3);
+- per generation block (the steps that follow one prompt): the design effect of cluster samples,
+  block size times the variance of block means over the variance of single samples (Kish 1965,
+  "Survey Sampling", 5.4).
+
+n/tau samples are taken to be worth as much as independent ones. What never shows in the samples
+cannot be estimated from them, so nothing is decided before the steps of a process add up to
+``least_seconds`` of the scenario file: a slow phase that comes less often still goes unseen.
 
 Looking again and again at a growing sample would make chance pass in the end. Look k = 0, 1, ...
 therefore spends alpha / 2^(k+1) of the error probability alpha; the sum over all looks stays
@@ -32,41 +40,39 @@ CONFIDENCE = 0.99
 CLUSTER_QUANTILE = 0.9
 
 Samples = Sequence[float] | NDArray[np.float64]
+Rows = NDArray[np.float64]
+"""One row per process, one column per sample."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16_384)
 def upper_rank(n: int, quantile: float = QUANTILE, confidence: float = CONFIDENCE) -> int | None:
     """The rank r in 1..n of the upper bound, or None when n samples are too few."""
-    allowed = 1.0 - confidence
-    tail = 0.0  # P(B >= r), summed from the top
-    rank = None
-    for r in range(n, 0, -1):
-        tail += _binomial(n, r, quantile)
-        if tail > allowed * (1.0 + 1e-12):
-            break
-        rank = r
-    return rank
+    first, mass = _binomial(n, quantile)
+    tails = np.cumsum(mass[::-1])[::-1]  # P(B >= k) for k = first..n
+    kept = np.nonzero(tails <= (1.0 - confidence) * (1.0 + 1e-12))[0]
+    return first + int(kept[0]) if len(kept) else None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16_384)
 def lower_rank(n: int, quantile: float = QUANTILE, confidence: float = CONFIDENCE) -> int | None:
     """The rank r in 1..n of the lower bound, or None when n samples are too few."""
-    allowed = 1.0 - confidence
-    tail = 0.0  # P(B <= r - 1), summed from where it stops being negligible (below 1e-40)
-    rank = None
-    deviation = math.sqrt(n * quantile * (1.0 - quantile))
-    for r in range(max(1, int(n * quantile - 15.0 * deviation - 15.0)), n + 1):
-        tail += _binomial(n, r - 1, quantile)
-        if tail > allowed * (1.0 + 1e-12):
-            break
-        rank = r
-    return rank
+    first, mass = _binomial(n, quantile)
+    heads = np.cumsum(mass)  # P(B <= k) for k = first..n
+    kept = np.nonzero(heads <= (1.0 - confidence) * (1.0 + 1e-12))[0]
+    return first + int(kept[-1]) + 1 if len(kept) else None
 
 
-def _binomial(n: int, k: int, p: float) -> float:
-    """P(B(n, p) = k), by logarithms so that no factor under- or overflows."""
-    log_choose = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-    return math.exp(log_choose + k * math.log(p) + (n - k) * math.log1p(-p))
+def _binomial(n: int, p: float) -> tuple[int, NDArray[np.float64]]:
+    """The k from which on P(B(n, p) = k) is not negligible (15 deviations), and P for k..n.
+
+    P(k) / P(k - 1) = (n - k + 1) / k * p / (1 - p), by logarithms so that nothing underflows.
+    """
+    first = max(0, int(n * p - 15.0 * math.sqrt(n * p * (1.0 - p)) - 15.0))
+    k = np.arange(first + 1, n + 1)  # [n - first]
+    steps = np.log((n - k + 1) / k) + math.log(p / (1.0 - p))
+    log_choose = math.lgamma(n + 1) - math.lgamma(first + 1) - math.lgamma(n - first + 1)
+    log_first = log_choose + first * math.log(p) + (n - first) * math.log1p(-p)
+    return first, np.exp(log_first + np.concatenate([[0.0], np.cumsum(steps)]))
 
 
 def upper_bound(
@@ -80,13 +86,7 @@ def upper_bound(
     With ``tau`` > 1 the bound is the sample at the same relative rank that n/tau independent
     samples would need.
     """
-    n = len(samples)
-    worth = int(n / tau)
-    rank = upper_rank(worth, quantile, confidence) if worth else None
-    if rank is None:
-        return None
-    scaled = rank if worth == n else math.ceil(n * rank / worth)
-    return float(np.sort(np.asarray(samples))[scaled - 1])
+    return _upper(np.sort(np.asarray(samples)), quantile, confidence, tau)
 
 
 def lower_bound(
@@ -96,13 +96,31 @@ def lower_bound(
     tau: float = 1.0,
 ) -> float | None:
     """The one-sided lower confidence bound of the quantile; None when nothing is proven."""
-    n = len(samples)
+    return _lower(np.sort(np.asarray(samples)), quantile, confidence, tau)
+
+
+def _upper(
+    ordered: NDArray[np.float64], quantile: float, confidence: float, tau: float
+) -> float | None:
+    n = len(ordered)
+    worth = int(n / tau)
+    rank = upper_rank(worth, quantile, confidence) if worth else None
+    if rank is None:
+        return None
+    scaled = rank if worth == n else math.ceil(n * rank / worth)
+    return float(ordered[scaled - 1])
+
+
+def _lower(
+    ordered: NDArray[np.float64], quantile: float, confidence: float, tau: float
+) -> float | None:
+    n = len(ordered)
     worth = int(n / tau)
     rank = lower_rank(worth, quantile, confidence) if worth else None
     if rank is None:
         return None
     scaled = rank if worth == n else math.floor(n * (rank - 1) / worth) + 1
-    return float(np.sort(np.asarray(samples))[scaled - 1])
+    return float(ordered[scaled - 1])
 
 
 def quantile_of(samples: Samples, quantile: float = QUANTILE) -> float:
@@ -111,26 +129,65 @@ def quantile_of(samples: Samples, quantile: float = QUANTILE) -> float:
     return float(np.sort(np.asarray(samples))[rank - 1])
 
 
-def cluster_time(samples: Samples) -> float:
+def cluster_time(samples: Samples, block: int = 1) -> float:
     """How many samples in a row are worth one independent one (tau >= 1)."""
-    values: NDArray[np.float64] = np.asarray(samples, np.float64)
-    n = len(values)
-    if n < 16:
-        return 1.0
-    slow = (values > quantile_of(samples, CLUSTER_QUANTILE)).astype(np.float64)
-    slow -= slow.mean()
-    variance = float(slow @ slow)
-    if variance == 0.0:
-        return 1.0
-    tau = -1.0  # Geyer: tau = -1 + 2 * sum of the pair sums rho(2m) + rho(2m+1) while positive
-    for lag in range(0, n // 4, 2):
-        even = float(slow[: n - lag] @ slow[lag:])
-        odd = float(slow[: n - lag - 1] @ slow[lag + 1 :])
-        pair = (even + odd) / variance
-        if pair <= 0.0:
-            break
-        tau += 2.0 * pair
-    return max(tau, 1.0)
+    return float(cluster_times(np.asarray(samples, np.float64)[None], block)[0])
+
+
+def cluster_times(rows: Rows, block: int = 1) -> NDArray[np.float64]:
+    """The same for each row: the worse of the autocorrelation's and the blocks' estimate."""
+    if rows.shape[1] < 16:
+        return np.ones(len(rows))
+    slow = _slow(rows)
+    taus = np.maximum(_autocorrelation_times(slow), _block_times(slow, block))
+    return np.maximum(taus, 1.0)
+
+
+def _slow(rows: Rows) -> Rows:
+    """1.0 where a sample is slower than nine in ten of its row, else 0.0.
+
+    Where more than one in ten share the highest value, these are the slow ones.
+    """
+    rank = max(math.ceil(rows.shape[1] * CLUSTER_QUANTILE - 1e-9), 1)
+    borders = np.partition(rows, rank - 1, axis=1)[:, rank - 1 : rank]  # [rows, 1]
+    slow = rows > borders
+    none = ~slow.any(axis=1)
+    slow[none] = rows[none] >= borders[none]
+    return slow.astype(np.float64)
+
+
+def _autocorrelation_times(slow: Rows) -> NDArray[np.float64]:
+    """Geyer: tau = -1 + 2 * the sum of the pairs rho(2m) + rho(2m + 1) while they are positive."""
+    n = slow.shape[1]
+    lags = np.arange(2 * len(range(0, n // 4, 2)))
+    size = 1 << (n + len(lags)).bit_length()  # room enough that no lag wraps around
+    spectrum = np.fft.rfft(slow, size, axis=1)
+    power = spectrum.real**2 + spectrum.imag**2
+    both = np.rint(np.fft.irfft(power, size, axis=1)[:, : len(lags)])  # pairs of slow ones, exact
+    before = np.concatenate([np.zeros((len(slow), 1)), np.cumsum(slow, axis=1)], axis=1)
+    total = before[:, -1:]
+    mean = total / n
+    ends = before[:, n - lags] + total - before[:, lags]  # of the first and of the last n - lag
+    covariances = both - mean * ends + (n - lags) * mean**2
+    variance = covariances[:, :1]
+    rho = np.divide(covariances, variance, out=np.zeros_like(covariances), where=variance > 1e-9)
+    pairs = rho[:, 0::2] + rho[:, 1::2]
+    positive = np.logical_and.accumulate(pairs > 0.0, axis=1)
+    taus: NDArray[np.float64] = -1.0 + 2.0 * np.sum(pairs * positive, axis=1)
+    return taus
+
+
+def _block_times(slow: Rows, block: int) -> NDArray[np.float64]:
+    """The design effect: block size * variance of block means / variance of single samples."""
+    whole = slow.shape[1] // block
+    if block < 2 or whole < 2:
+        return np.ones(len(slow))
+    means = slow[:, : whole * block].reshape(len(slow), whole, block).mean(axis=2)
+    between = block * means.var(axis=1, ddof=1)
+    single = slow.var(axis=1)
+    design: NDArray[np.float64] = np.ones(len(slow))
+    np.divide(between, single, out=design, where=single > 0.0)
+    return design
 
 
 def look_confidence(look: int, confidence: float = CONFIDENCE, cells: int = 1) -> float:
@@ -149,23 +206,32 @@ def look_number(n: int, first: int) -> int:
     return look
 
 
-def bounds_at_look(
-    samples: Samples, first: int, cells: int = 1
-) -> tuple[float | None, float | None]:
+Bounds = tuple[float | None, float | None]
+"""Lower and upper bound; None where nothing is proven."""
+
+
+def bounds_at_look(samples: Samples, first: int, cells: int = 1, block: int = 1) -> Bounds:
     """Lower and upper bound of the p95 at the look that this many samples make.
 
     PASS needs every cell (each process at each context length) below the limit, so the upper
     bound needs no correction for their number (an intersection-union test); FAIL needs only
-    one above it, so the lower bound is corrected.
+    one above it, so the lower bound is corrected. ``block`` is the size of a generation block.
     """
-    look = look_number(len(samples), first)
-    tau = cluster_time(samples)
-    lower = lower_bound(samples, QUANTILE, look_confidence(look, cells=cells), tau)
-    upper = upper_bound(samples, QUANTILE, look_confidence(look), tau)
-    return lower, upper
+    return bounds_at_looks(np.asarray(samples, np.float64)[None], first, cells, block)[0]
 
 
-def decided(samples: Samples, limit: float, first: int, cells: int = 1) -> bool:
+def bounds_at_looks(rows: Rows, first: int, cells: int = 1, block: int = 1) -> list[Bounds]:
+    """The bounds of each row, all of which are at the same look."""
+    look = look_number(rows.shape[1], first)
+    low, high = look_confidence(look, cells=cells), look_confidence(look)
+    ordered = np.sort(rows, axis=1)
+    return [
+        (_lower(row, QUANTILE, low, tau), _upper(row, QUANTILE, high, tau))
+        for row, tau in zip(ordered, cluster_times(rows, block).tolist(), strict=True)
+    ]
+
+
+def decided(samples: Samples, limit: float, first: int, cells: int = 1, block: int = 1) -> bool:
     """Whether this look proves the p95 within the limit or over it."""
-    lower, upper = bounds_at_look(samples, first, cells)
+    lower, upper = bounds_at_look(samples, first, cells, block)
     return (upper is not None and upper <= limit) or (lower is not None and lower > limit)

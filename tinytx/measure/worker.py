@@ -6,6 +6,7 @@ never measured by the same process.
 """
 
 import ctypes
+import math
 import os
 import signal
 import statistics
@@ -19,7 +20,7 @@ import numpy as np
 
 from tinytx.errors import TinytxError
 from tinytx.measure import memory, stats
-from tinytx.measure.protocol import Answer, Phases, Task
+from tinytx.measure.protocol import Answer, Looks, Phases, Task
 from tinytx.measure.scenarios import WarmUp
 from tinytx.measure.scheduling import scheduled, wait_share
 
@@ -104,7 +105,8 @@ def sample_fixed(samples: Iterator[int], count: int, deadline: int) -> list[int]
 def sample_until_decided(samples: Iterator[int], task: Task, deadline: int) -> list[int]:
     """Samples until a look proves the p95 within the limit or over it, or time is up.
 
-    A look that ends early for lack of time counts like the next full one.
+    The first look waits until the samples add up to ``least_ns``. A look at a number of samples
+    between two doublings counts like the next full one.
     """
     looks = task.looks
     assert looks is not None
@@ -112,11 +114,20 @@ def sample_until_decided(samples: Iterator[int], task: Task, deadline: int) -> l
     goal = looks.first
     while True:
         taken += sample_fixed(samples, goal - len(taken), deadline)
-        if clock() > deadline or stats.decided(taken, looks.limit_ns, looks.first, looks.cells):
+        if clock() > deadline or goal >= looks.most:
             return taken
-        if goal >= looks.most:
+        missing = looks.least_ns - sum(taken)
+        if missing > 0:
+            goal = len(taken) + max(math.ceil(missing * len(taken) / sum(taken)), 1)
+        elif _decided(taken, looks):
             return taken
-        goal = min(goal * 2, looks.most)
+        else:
+            goal = len(taken) * 2
+        goal = min(goal, looks.most)
+
+
+def _decided(taken: list[int], looks: Looks) -> bool:
+    return stats.decided(taken, looks.limit_ns, looks.first, looks.cells, looks.block)
 
 
 def _some_ids(model: Model, count: int) -> list[int]:

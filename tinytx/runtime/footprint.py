@@ -8,6 +8,7 @@ them for ever. ``madvise(MADV_DONTNEED)`` on such a mapping only forgets the tra
 """
 
 import ctypes
+import functools
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -15,6 +16,13 @@ from pathlib import Path
 
 MADV_DONTNEED = 4  # of Linux, on every architecture that we run on
 PRIVATE_READ_ONLY = {"r--p", "r-xp"}
+
+
+@functools.cache
+def give_back_once(moment: str) -> None:
+    """:func:`give_back`, at most once in a process for each ``moment``: reading the mappings takes
+    5 ms, and 25 where PyTorch is loaded."""
+    give_back()
 
 
 def give_back() -> None:

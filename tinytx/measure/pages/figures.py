@@ -1,9 +1,11 @@
 """What the pages draw, taken out of a report."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tinytx.measure import stats
 from tinytx.measure.budgets import Quantity, Row
@@ -22,36 +24,50 @@ class Cell:
     scenario: Scenario
     process: int
     """1, 2, ... in the order in which they ran."""
-    samples: Sequence[int]
-    """Nanoseconds."""
+    ordered: NDArray[np.int64]
+    """The samples in nanoseconds, the fastest first: sorted once, as there may be a million."""
+
+    @property
+    def count(self) -> int:
+        return len(self.ordered)
 
     @property
     def median(self) -> float:
-        return stats.quantile_of(self.samples, 0.5) / MS
+        return self._quantile(0.5)
 
     @property
     def p95(self) -> float:
-        return stats.quantile_of(self.samples) / MS
+        return self._quantile(stats.QUANTILE)
 
     @property
     def slowest(self) -> float:
-        return max(self.samples) / MS
+        return float(self.ordered[-1]) / MS
+
+    @property
+    def fastest(self) -> float:
+        return float(self.ordered[0]) / MS
+
+    def _quantile(self, share: float) -> float:
+        """As :func:`stats.quantile_of`, on samples that are sorted already."""
+        rank = max(math.ceil(self.count * share - 1e-9), 1)
+        return float(self.ordered[rank - 1]) / MS
 
 
-def cells(report: Report, kind: str = "next_token") -> list[Cell]:
-    """Every process of a kind of scenario that has samples."""
+def cells(report: Report, *kinds: str) -> list[Cell]:
+    """Every process with samples of these kinds of scenario."""
     return [
-        Cell(scenario, number, run.answer.samples_ns)
+        Cell(scenario, number, np.sort(np.asarray(run.answer.samples_ns, np.int64)))
         for scenario in report.scenarios
-        if scenario.kind == kind
+        if scenario.kind in kinds
         for number, run in enumerate(scenario.processes, 1)
         if run.answer is not None and run.answer.samples_ns
     ]
 
 
-def judged(report: Report) -> Cell | None:
+def judged(found: list[Cell]) -> Cell | None:
     """The process with the highest p95 of the next token: the one that the budget judges."""
-    return max(cells(report), key=lambda cell: stats.quantile_of(cell.samples), default=None)
+    steps = [cell for cell in found if cell.scenario.kind == "next_token"]
+    return max(steps, key=lambda cell: cell.p95, default=None)
 
 
 def row_of(report: Report, name: str) -> Row | None:
@@ -76,11 +92,11 @@ def told(amount: float, unit: str) -> str:
     return str(Quantity(float(amount), unit))
 
 
-def histogram(samples: Sequence[int], edges: Sequence[float]) -> list[int]:
-    """How many samples (ns) lie between two ``edges`` (ms) each; nothing is left out.
+def histogram(cell: Cell, edges: Sequence[float]) -> list[int]:
+    """How many samples lie between two ``edges`` (ms) each; nothing is left out.
 
     What lies beyond the first or last edge counts to the bin there.
     """
-    bounds = np.asarray(edges) * MS
-    inner = np.searchsorted(bounds[1:-1], np.asarray(samples, np.float64), side="right")
-    return [int(count) for count in np.bincount(inner, minlength=len(edges) - 1)]
+    inner = np.asarray(edges[1:-1]) * MS
+    below = np.searchsorted(cell.ordered, inner, side="left")
+    return [int(n) for n in np.diff(below, prepend=0, append=cell.count)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tinytx.measure.budgets import Quantity
 from tinytx.measure.pages import latency, memory, verdicts
-from tinytx.measure.pages.figures import cells, told
+from tinytx.measure.pages.figures import Cell, cells, told
 from tinytx.measure.pages.markup import Markup, el, join
 from tinytx.measure.pages.repeat import how_to_repeat, settings
 from tinytx.measure.pages.tables import facts, numbers_table, section
@@ -42,17 +42,26 @@ def page(title: str, *content: str) -> str:
 
 def render(report: Report) -> str:
     """The page of one report."""
+    found = cells(report, "next_token", "first_token", "end_to_end")
     title = f"{report.verdict}: tinytx bench of bundle {report.bundle.id[:12]}"
     return page(
         title,
         _header(report),
-        section("verdicts", "Verdicts", verdicts.table(report), verdicts.reasons(report)),
-        _basis(report),
-        section("latency", "The next token against its budget", latency.distribution(report)),
-        section("contexts", "Latency by context length", latency.contexts(report)),
-        section("times", "Every latency", _times(report), _processes(report)),
+        section(
+            "verdicts",
+            "Verdicts",
+            verdicts.table(report),
+            verdicts.reasons(report),
+            _basis(report),
+        ),
+        section(
+            "latency", "The next token against its budget", latency.distribution(report, found)
+        ),
+        section("contexts", "Latency by context length", latency.contexts(report, found)),
+        section("times", "Every latency", _times(report), _processes(found)),
         section("memory", "Memory by phase", memory.by_phase(report), _limit(report)),
         section("why", "What the memory is made of", memory.attribution(report)),
+        section("device", "What this says about the device", _device(report)),
         section("machine", "The machine's testimony", testimony(report)),
         section("troubles", "What went wrong", _troubles(report)),
         section("bundle", "The bundle", _bundle(report)),
@@ -111,15 +120,14 @@ def _times(report: Report) -> Markup:
     return numbers_table("The worst process of each scenario", headings, rows, (1, 2, 3, 4))
 
 
-def _processes(report: Report) -> Markup:
+def _processes(found: list[Cell]) -> Markup:
     rows = [
         (
             f"{cell.scenario.name}, process {cell.process}",
-            f"{len(cell.samples):,}",
+            f"{cell.count:,}",
             *(told(figure, "ms") for figure in (cell.median, cell.p95, cell.slowest)),
         )
-        for kind in ("next_token", "first_token", "end_to_end")
-        for cell in cells(report, kind)
+        for cell in found
     ]
     if not rows:
         return Markup()
@@ -138,14 +146,37 @@ def _limit(report: Report) -> Markup | None:
         ("limit", told(proof.limit / 1e6, "MB")),
         ("mechanism", proof.mechanism or "none"),
         ("canary", proof.canary or "not run"),
-        ("reason", proof.reason or "–"),
+        ("reason", proof.reason),
+        ("remedy", getattr(proof, "remedy", "")),
     ]
     kind = "good" if proof.enforced else "bad"
-    return join(el("h3", "Memory limit, proven live"), el("p", word, class_=kind), facts(pairs))
+    told_pairs = [(name, text) for name, text in pairs if text]
+    return join(el("h3", "Memory limit"), el("p", word, class_=kind), facts(told_pairs))
+
+
+def _device(report: Report) -> Markup | None:
+    """The device that was asked for, and how far each figure speaks of it."""
+    found = report.device
+    if found is None:
+        return None
+    here = "This machine is one." if found.here else "This machine is not one."
+    titles = {row.budget.name: row.budget.title for row in report.budgets}
+    warnings = el("ul", *(el("li", text) for text in found.warnings), class_="reasons")
+    return join(
+        el("p", el("strong", f"{found.device}. {here}")),
+        warnings if found.warnings else None,
+        facts((titles.get(name, name), text) for name, text in found.says.items()),
+        el("ul", *(el("li", text) for text in found.device.expect), class_="quiet"),
+    )
 
 
 def _troubles(report: Report) -> Markup:
     items = [el("li", trouble) for one in report.scenarios for trouble in one.troubles]
+    items += [
+        el("li", f"{one.name}: a process was measured again, since {discarded.reason}")
+        for one in report.scenarios
+        for discarded in one.discarded
+    ]
     return el("ul", *items, class_="reasons") if items else Markup()
 
 

@@ -16,7 +16,7 @@ MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~>$&<@:-])")
 
 
 def text(words: str) -> str:
-    """``words`` on one line, shown letter by letter: no mark-up, no HTML, no mention."""
+    """``words`` on one line, shown letter by letter: no mark-up and no HTML."""
     one_line = " ".join(clean(words).split())
     return MARKS.sub(
         lambda mark: f"&#{ord(mark[0])};" if mark[0] in "<>&@|:" else rf"\{mark[0]}", one_line
@@ -42,12 +42,7 @@ def render(report: Report) -> str:
         f"{code(place)} ({machine.usable_cores} of {machine.cores} cores), "
         f"{text(when(report.started_at))}.",
         _verdicts(report),
-        *[
-            f"- **{row.verdict}** {text(row.budget.title)}: {text(row.reason)}"
-            for row in report.budgets
-            if row.reason
-        ],
-        *[f"- **breach** {text(breach.reason)}" for breach in report.breaches],
+        _reasons(report),
         _folded("Latency", _latency(report)),
         _folded("Memory", _memory(report)),
         _folded("How each figure came about", _basis(report)),
@@ -71,6 +66,18 @@ def _verdicts(report: Report) -> str:
         verdict = f"{SIGNS[row.verdict]} {row.verdict}"
         rows.append((text(row.budget.title), *figures, text(limit), verdict))
     return grid(("budget", "measured", "99 % bound", "limit", "verdict"), rows)
+
+
+def _reasons(report: Report) -> str:
+    """Why budgets did not pass, and what else was not kept but touched none of them."""
+    rows = [row for row in report.budgets if row.reason]
+    lines = [f"- **{row.verdict}** {text(row.budget.title)}: {text(row.reason)}" for row in rows]
+    said = " ".join(row.reason for row in rows)
+    others = [breach.reason for breach in report.breaches if breach.reason not in said]
+    lines += [f"- condition not kept: {text(reason)}" for reason in others]
+    if report.device is not None and not report.device.here:
+        lines.append(f"- for {text(report.device.device.title)}, but not measured on one")
+    return "\n".join(lines)
 
 
 def _latency(report: Report) -> str:

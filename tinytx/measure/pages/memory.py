@@ -94,31 +94,51 @@ def attribution(report: Report) -> Markup | None:
     """What resident memory is made of, when the bench was asked why."""
     # Any: older reports have no such field, and this page reads them as well.
     found: Any = getattr(report, "attribution", None)
-    if found is None or not found.parts:
+    if found is None:
         return None
+    if trouble := getattr(found, "trouble", ""):
+        return el("p", f"No attribution of memory: {trouble}", class_="bad")
     parts = sorted(found.parts, key=lambda part: part.bytes, reverse=True)
-    whole = max(sum(max(part.bytes, 0) for part in parts), 1)
-    place, pieces = 0.0, []
-    for number, part in enumerate(parts):
-        share = max(part.bytes, 0) / whole
-        pieces.append(box(place, 2, share, 26, f"part part{number % COLOURS}"))
-        place += share
+    if not parts:
+        return None
     sizes = ", ".join(f"{part.name} {told(part.bytes / MB, 'MB')}" for part in parts)
-    picture = drawing("attribution", "What resident memory is made of", sizes, 30.0, *pieces)
+    title = "What resident memory is made of"
+    picture = drawing("attribution", title, sizes, 30.0, *_stack([part.bytes for part in parts]))
     rows = [
         (
             join(el("span", class_=f"swatch part{number % COLOURS}"), part.name),
             told(part.bytes / MB, "MB"),
-            f"{part.bytes / whole:.0%}",
+            f"{part.bytes / max(found.total, 1):.1%}",
             part.knob,
         )
         for number, part in enumerate(parts)
     ]
-    caption = (
-        f"{told(found.total / MB, 'MB')} at rest, of which the parts that are named "
-        f"explain {found.explained:.1%}. The weights are held {found.weight_copies:.2f} times."
-    )
     headings = ("part", "size", "share", "what would change it")
     return join(
-        figure(picture, caption), numbers_table("Parts of resident memory", headings, rows, (1, 2))
+        figure(picture, _explained(found)),
+        numbers_table("Parts of resident memory", headings, rows, (1, 2), hidden=True),
+    )
+
+
+def _stack(sizes: list[int]) -> list[Markup]:
+    """The parts side by side, as wide as their shares; a part below 0 has no width."""
+    whole = max(sum(max(size, 0) for size in sizes), 1)
+    place, pieces = 0.0, []
+    for number, size in enumerate(sizes):
+        if size > 0:
+            pieces.append(box(place, 2, size / whole, 26, f"part part{number % COLOURS}"))
+            place += size / whole
+    return pieces
+
+
+def _explained(found: Any) -> str:
+    """How much the parts explain."""
+    total = f"{told(found.total / MB, 'MB')} at rest"
+    explained = getattr(found, "explained", None)
+    if explained is None:
+        gap = abs(sum(part.bytes for part in found.parts) - found.total) / max(found.total, 1)
+        return f"{total}; the parts add up to it within {gap:.1%}."
+    return (
+        f"{total}, of which the parts that are named explain {explained:.1%}. "
+        f"The weights are held {found.weight_copies:.2f} times."
     )

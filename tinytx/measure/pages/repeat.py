@@ -1,5 +1,6 @@
-"""How to repeat a bench: the command, the budgets as a file, the settings and the versions."""
+"""How to repeat a bench: the command, its two files, the settings and the versions."""
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
@@ -10,15 +11,13 @@ from tinytx.measure.pages.tables import facts, numbers_table
 from tinytx.measure.report import Report
 
 BUDGETS = "budgets.toml"
+SCENARIOS = "scenarios.toml"
 
 
 def command(report: Report) -> str:
-    """The command line that does this bench again, given the bundle and the budget file."""
+    """The command line that does this bench again, given the bundle and the files below."""
     words = ["tinytx", "bench", PurePath(report.bundle.path).name or "bundle"]
-    words += ["--budgets", BUDGETS]
-    processes = report.settings.get("processes")
-    if isinstance(processes, Mapping) and isinstance(processes.get("threads"), int):
-        words += ["--threads", str(processes["threads"])]
+    words += ["--budgets", BUDGETS, "--scenarios", SCENARIOS]
     limit = report.settings.get("time_limit")
     if isinstance(limit, int | float):
         words += ["--time-limit", f"{limit:g}"]
@@ -36,16 +35,32 @@ def budget_file(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
+def scenario_file(report: Report) -> str:
+    """The scenarios of this report as a scenario file."""
+    sections = {
+        name: table for name, table in report.settings.items() if isinstance(table, Mapping)
+    }
+    lines = ["schema = 1"]
+    for name, table in sections.items():
+        lines += ["", f"[{name}]"]
+        # A string, a number, a truth value and a list of them are written as JSON writes them.
+        lines += [
+            f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()
+        ]
+    return "\n".join(lines) + "\n"
+
+
 def how_to_repeat(report: Report) -> Markup:
     """The command and what it needs."""
     need = (
         f"tinytx {report.tinytx}, the bundle with the id above in the folder that the command "
-        f"names, and the limits below as {BUDGETS}:"
+        "names, and these two files beside it:"
     )
     return join(
         el("p", need),
         el("pre", el("code", command(report)), tabindex=0),
         el("details", el("summary", BUDGETS), el("pre", el("code", budget_file(report)))),
+        el("details", el("summary", SCENARIOS), el("pre", el("code", scenario_file(report)))),
     )
 
 

@@ -1,6 +1,5 @@
 """What the machine was, and what it was doing before and after."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +11,15 @@ from tinytx.measure.pages.figures import MB, told
 from tinytx.measure.pages.markup import Markup, el, join
 from tinytx.measure.pages.tables import facts, numbers_table
 from tinytx.measure.report import Report
+from tinytx.measure.sensors import Frequency
 
 UNKNOWN = "not told"
-TWICE = ("processor", "architecture", "python", "versions", "counters")
-"""What other parts of the page say."""
-IDENTITY = ("processor", "device", "architecture", "cores", "usable_cores", "features", "kernel")
+TWICE = ("python", "versions", "counters", "frequency_khz", "temperature_millicelsius")
+"""What other parts of the page say, or another fact in more detail."""
+IDENTITY = (
+    *("processor", "device", "architecture", "cores", "usable_cores", "cores_allowed", "features"),
+    *("system", "kernel", "libc", "kernel_options"),
+)
 
 
 def flags(value: int) -> str:
@@ -32,6 +35,19 @@ def _megabytes(value: int) -> str:
     return told(value / MB, "MB")
 
 
+def _degrees(value: int) -> str:
+    return told(value / 1000, "°C")
+
+
+def _frequency(found: Frequency) -> str:
+    """The slowest and the fastest core, and how far they are held below what they could do."""
+    ends = [told(khz / 1000, "MHz") for khz in (found.slowest, found.fastest) if khz is not None]
+    parts = [" to ".join(dict.fromkeys(ends))] if ends else []
+    if found.capped is not None and found.capped < 1.0:
+        parts.append(f"capped at {found.capped:.0%}")
+    return ", ".join(parts) or UNKNOWN
+
+
 TELL: dict[str, Callable[[Any], str]] = {
     "memory_total": _megabytes,
     "memory_available": _megabytes,
@@ -39,8 +55,9 @@ TELL: dict[str, Callable[[Any], str]] = {
     "swap_used": _megabytes,
     "group_limit": _megabytes,
     "group_peak": _megabytes,
-    "frequency_khz": lambda value: told(value / 1000, "MHz"),
-    "temperature_millicelsius": lambda value: told(value / 1000, "°C"),
+    "temperature_millicelsius": _degrees,
+    "temperatures": lambda zones: ", ".join(f"{zone} {_degrees(t)}" for zone, t in zones.items()),
+    "frequency": _frequency,
     "throttled": flags,
     "load_1min": lambda value: f"{value:.2f}",
 }
@@ -48,9 +65,12 @@ NAMES = {
     "usable_cores": "cores that the bench may use",
     "memory_total": "memory",
     "swap_total": "swap",
-    "frequency_khz": "frequency",
-    "temperature_millicelsius": "temperature",
+    "temperature_millicelsius": "hottest zone",
+    "kernel_options": "kernel options that bear on measuring",
+    "cooling": "cooling that holds the processor back",
     "throttled": "Raspberry Pi flags",
+    "cores_allowed": "affinity",
+    "frequency": "frequencies of all cores",
     "load_1min": "load average, 1 min",
     "group_limit": "memory limit of the control group",
     "group_peak": "memory peak of the control group",
@@ -69,16 +89,16 @@ def value(field: str, found: Any) -> str:
     """A fact as people read it, whatever its kind: a field that is new here is told as well."""
     if field == "emulation" and not found:
         return "none"
-    if found is None or found == "" or found == [] or found == {}:
+    if found in (None, "", [], {}, Frequency()):
         return UNKNOWN
-    if isinstance(found, bool):
-        return "yes" if found else "no"
-    if field in TELL and isinstance(found, int | float):
+    if field in TELL:
         return TELL[field](found)
     return _plain(found)
 
 
 def _plain(found: Any) -> str:
+    if isinstance(found, bool):
+        return "yes" if found else "no"
     if isinstance(found, msgspec.Struct):
         found = msgspec.structs.asdict(found)
     if isinstance(found, dict):
@@ -92,7 +112,14 @@ def _plain(found: Any) -> str:
 
 def testimony(report: Report) -> Markup:
     """Breaches first, then who used the processor, then every fact before and after."""
-    return join(_breaches(report), _identity(report.before), _used(report), _before_after(report))
+    return join(
+        _breaches(report),
+        _identity(report.before),
+        _used(report),
+        _neighbours(report),
+        _before_after(report),
+        _during(report),
+    )
 
 
 def _breaches(report: Report) -> Markup:
@@ -114,7 +141,8 @@ def _touches(kinds: tuple[str, ...]) -> Markup:
 
 
 def _identity(machine: Machine) -> Markup:
-    return facts((named(name), value(name, getattr(machine, name))) for name in IDENTITY)
+    pairs = [(named(name), value(name, getattr(machine, name))) for name in IDENTITY]
+    return facts((name, told_) for name, told_ in pairs if told_ != UNKNOWN)
 
 
 def _used(report: Report) -> Markup:
@@ -139,5 +167,29 @@ def _before_after(report: Report) -> Markup:
         if before == after == UNKNOWN and field not in ("governor", "throttled"):
             continue
         changed = el("strong", after) if before != after else after
-        rows.append((re.sub("^.", lambda m: m[0], named(field)), before, changed))
-    return numbers_table("Before and after", ("fact", "before", "after"), rows, (1, 2))
+        rows.append((named(field), before, changed))
+    return numbers_table("Before and after", ("fact", "before", "after"), rows, pairs=True)
+
+
+def _neighbours(report: Report) -> Markup:
+    """The programs that used the processors besides the bench."""
+    rows = [(busy.name, f"{busy.cores:.2f}") for busy in report.neighbours]
+    if not rows:
+        return Markup()
+    return numbers_table("Other programs, the busiest first", ("program", "cores"), rows, (1,))
+
+
+def _during(report: Report) -> Markup:
+    """The looks between the processes; only the facts that any of them could tell."""
+    fields = ("frequency", "temperature_millicelsius", "throttled", "cooling")
+    looks = [
+        (moment.after, *(value(field, getattr(moment, field)) for field in fields))
+        for moment in report.during
+    ]
+    known = [n for n in range(1, 1 + len(fields)) if any(look[n] != UNKNOWN for look in looks)]
+    if not known:
+        return Markup()
+    headings = ("after", *(named(fields[n - 1]) for n in known))
+    rows = [(look[0], *(look[n] for n in known)) for look in looks]
+    table = numbers_table("Looks at the machine between the processes", headings, rows)
+    return el("details", el("summary", f"{len(rows)} looks while measuring"), table)

@@ -53,7 +53,7 @@ def _series(series: Series, place: int) -> Markup:
             ("dot-invalid", "INVALID"),
             ("new-bundle", "another bundle"),
         ),
-        el("details", el("summary", f"All {len(series.points)} reports"), _table(series)),
+        el("details", el("summary", f"All figures: {series.count}"), _table(series)),
     )
 
 
@@ -69,7 +69,7 @@ def _chart(series: Series, name: str, slug: str) -> Markup:
     drawn = limit <= NEAR * highest
     axis = Axis(0.0, max(limit if drawn else 0.0, highest, 1e-9) * 1.15)
     ticks = axis.ticks(2)
-    parts = [_level(axis, tick, f"{short(tick)} {unit}") for tick in ticks]
+    parts = [_level(axis, tick) for tick in ticks]
     parts.append(_changes(series))
     if drawn:
         y = HEIGHT * (1.0 - axis.at(limit))
@@ -77,25 +77,39 @@ def _chart(series: Series, name: str, slug: str) -> Markup:
     parts.append(curve(_path(values, axis), 0, HEIGHT, "trend"))
     parts += [_dot(axis, place, len(values), row) for place, row in enumerate(rows) if row]
     moved = change(values)
-    told_change = "" if moved is None else f", {moved:+.1%} against the one before"
+    told_change = "" if moved is None else f", {moved:+.1%} since the last"
     now = "not measured" if last.measured is None else str(last.measured)
     title = FIGURES[name][1]
+    parts += [_level_words(axis, tick, f"{short(tick)} {unit}") for tick in ticks]
+    parts += _dates(series)
     picture = drawing(slug, title, f"Last: {now}{told_change}.", HEIGHT + LINE + 4.0, *parts)
-    far = f"limit {last.budget.limit}"
-    caption = join(el("strong", now), f"{told_change}; {far}")
+    limit_words = f"limit {last.budget.limit}".replace(" ", "\u00a0")
+    caption = join(el("strong", now), f"{told_change}; {limit_words}")
     return join(figure(join(el("h3", title, " ", badge(last.verdict)), picture), caption))
 
 
-def _level(axis: Axis, tick: float, label: str) -> Markup:
+def _dates(series: Series) -> list[Markup]:
+    """The days of the first and of the last report, below their points."""
+    count = len(series.points)
+    ends = (0, count - 1) if count > 1 else (0,)
+    return [
+        words(_at(n, count), HEIGHT + LINE, series.points[n].started_at[:10], "tick", anchor)
+        for n, anchor in zip(ends, ("start", "end") if count > 1 else ("middle",), strict=True)
+    ]
+
+
+def _level(axis: Axis, tick: float) -> Markup:
     y = HEIGHT * (1.0 - axis.at(tick))
-    return join(
-        line(0, y, 1, y, "grid" if tick else "axis"), words(0, y - 4, label, "tick", "start")
-    )
+    return line(0, y, 1, y, "grid" if tick else "axis")
+
+
+def _level_words(axis: Axis, tick: float, label: str) -> Markup:
+    return words(0, HEIGHT * (1.0 - axis.at(tick)) - 4, label, "tick", "start")
 
 
 def _at(place: int, count: int) -> float:
     """Points lie in the middle of equal slots, with room for the scale on the left."""
-    return 0.12 + 0.86 * ((place + 0.5) / count)
+    return 0.18 + 0.82 * ((place + 0.5) / count)
 
 
 def _path(values: list[float | None], axis: Axis) -> str:

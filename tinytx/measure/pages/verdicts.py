@@ -27,22 +27,17 @@ def summary(report: Report) -> str:
         return "No budget was judged"
     if count[Verdict.PASS] == len(rows):
         return f"All {len(rows)} budgets are kept" if len(rows) > 1 else "The budget is kept"
-    parts = [
-        f"{number} {word}"
-        for number, word in (
-            (count[Verdict.FAIL], "over the limit"),
-            (count[Verdict.INVALID], "not proven"),
-            (count[Verdict.PASS], "kept"),
-        )
-        if number
-    ]
-    return f"Of {len(rows)} budgets {', '.join(parts)}"
+    bad = ((count[Verdict.FAIL], "over the limit"), (count[Verdict.INVALID], "not proven"))
+    (number, word), *others = [one for one in bad if one[0]]
+    more = "".join(f", {number} {word}" for number, word in others)
+    budgets = "budget" if len(rows) == 1 else "budgets"
+    return f"{number} of {len(rows)} {budgets} {word}{more}"
 
 
 def table(report: Report) -> Markup:
     """One row per budget."""
     axis = _scale(report.budgets)
-    headings = ("Budget", "Measured", "99 % bound", "Limit", "Share of the limit", "Verdict")
+    headings = ("Budget", "Measured", "99 % bound", "Limit", _head(axis), "Verdict")
     kinds = ("", "figure", "figure", "figure", "scale", "")
     head = [
         el("th", text, scope="col", role="columnheader", class_=kind or None)
@@ -124,9 +119,15 @@ def _place(row: Row, number: int, axis: Axis) -> Markup:
         kind = f"point {row.verdict.lower()}"
         parts.append(el("circle", cx=percent(at["measured"]), cy=12, r=5, class_=kind))
         share = told(100.0 * row.measured.base / limit, "%")
-    parts.append(words(1, 12, share, "share", "end")) if not at else None
     title = f"{row.budget.title}: {share} of the limit"
     description = f"The limit is {row.budget.limit}."
-    return join(
-        drawing(f"scale{number}", title, description, 24.0, *parts), el("span", share, class_="of")
-    )
+    return drawing(f"scale{number}", title, description, 24.0, *parts)
+
+
+def _head(axis: Axis) -> Markup:
+    """The heading of the scale: its name, and below it where 1 %, 10 % and the limit are."""
+    ticks = [tick for tick in axis.ticks(3) if 1e-9 < tick < 0.5]
+    marks = [words(axis.at(tick), 12, f"{100 * tick:g} %", "tick") for tick in ticks]
+    marks.append(words(axis.at(1.0), 12, "limit", "label limit"))
+    scale = el("svg", *marks, class_="chart", width="100%", height=16, aria_hidden="true")
+    return join("Share of the limit", scale)

@@ -1,4 +1,4 @@
-"""The benchmark's comparison computes the same model, or its ratio would mean nothing."""
+"""The benchmark of the runtime: its comparison computes the same model, its figures are right."""
 
 import importlib.util
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinytx.bundle import ModelFacts
+from tinytx.bundle import Bundle, ModelFacts
 from tinytx.export.graph import build_graph
 from tinytx.runtime.engine import Engine
 
@@ -83,12 +83,37 @@ def test_the_plain_graph_uses_standard_operators_only(bench: Any) -> None:
 
 
 def test_speed_figures_come_from_medians_of_the_rounds(bench: Any) -> None:
-    ours = np.full((5, 64), 10.0)
-    ours[:, -16:] = 14.0  # longest contexts
-    ours[0] = 1000.0  # one disturbed round
-    theirs = np.full((5, 64), 33.0)
-    figures = {f.name: f.value for f in bench.runtime._speed_figures(ours, theirs, "m")}
-    assert figures["m: next token"] == 11.0
+    ours, theirs = np.full((5, 96), 10.0), np.full((5, 96), 30.0)
+    alone = np.full((5, 96), 10.0)
+    alone[:, 64:] = 14.0  # longest contexts
+    alone[:, 29:32] = 12.0  # 3 of 32 are over the p95 of their contexts
+    for part in (ours, alone):
+        part[0] = 1000.0  # one disturbed round
+    figures = {f.name: f.value for f in bench.runtime._speed_figures(ours, theirs, alone, "m")}
+    assert figures["m: next token"] == 10.0
     assert figures["m: speed against the plain graph"] == 3.0
+    assert figures["m: the same, fastest round at each position"] == 3.0
     assert figures["m: longest context against 16"] == 1.4
-    assert figures["m: p95 against median, worst context"] == 100.0
+    assert figures["m: p95 against median, worst context"] == 1.2
+
+
+def test_a_worker_tells_its_memory_as_it_generates_past_a_full_context(
+    bench: Any, tiny_bundle: Path
+) -> None:
+    marks = bench.runtime.worker("generate", tiny_bundle, 120, 60)
+    assert [mark["tokens"] for mark in marks] == [60, 120]
+    for mark in marks:
+        assert 10e6 < mark["anonymous"] < mark["rss"] < mark["peak"] < 200e6
+
+
+def test_the_long_bundle_has_the_same_sizes_and_a_longer_context(
+    bench: Any, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    source = Bundle(tiny_bundle)
+    engine = Engine.load(bench.runtime.long_bundle(source, tmp_path / "long"))
+    assert engine.facts.max_seq_length == 512
+    assert engine.facts.width == source.manifest.model.width
+    assert np.isfinite(engine.append([1] * 500)).all()
+    times = bench.runtime.token_times(engine, 40)
+    assert len(times) == 40 - 16
+    assert all(clock > 0 and busy >= 0 for clock, busy in times)

@@ -1,0 +1,54 @@
+"""Run inside the runtime image while it is built: fails the build when a promise does not hold."""
+
+import importlib.util
+import platform
+import shutil
+import subprocess
+import sys
+
+ABSENT = ("torch", "onnx", "pip", "setuptools", "wheel", "pytest", "ensurepip")
+NO_PROGRAM = (
+    "gcc",
+    "cc",
+    "g++",
+    "c++",
+    "clang",
+    "make",
+    "ld",
+    "pip",
+    "pip3",
+    "git",
+    "curl",
+    "wget",
+)
+NEEDED = ("numpy", "onnxruntime", "sentencepiece", "psutil", "msgspec", "click", "rich")
+
+
+def packages() -> list[str]:
+    found = [f"{n} can be imported" for n in ABSENT if importlib.util.find_spec(n)]
+    found += [f"{n} is on the PATH" for n in NO_PROGRAM if shutil.which(n)]
+    for name in NEEDED:  # each in a process of its own, which an illegal instruction may kill
+        child = subprocess.run([sys.executable, "-P", "-c", f"import {name}"], check=False)
+        if child.returncode:
+            found.append(f"importing {name} ends with {child.returncode}")
+    return found
+
+
+def tinytx() -> list[str]:
+    found = [f"{n} can be imported" for n in ABSENT if importlib.util.find_spec(n)]
+    if subprocess.run(["tinytx", "--version"], check=False).returncode:
+        found.append("tinytx does not start")
+    return found
+
+
+def main() -> None:
+    found = {"packages": packages, "tinytx": tinytx}[sys.argv[1]]()
+    for line in found:
+        print(f"the runtime image breaks its promise: {line}", file=sys.stderr)
+    if found:
+        sys.exit(1)
+    print(f"proven on {platform.machine()}: {sys.argv[1]}; no torch, no onnx, no pip")
+
+
+if __name__ == "__main__":
+    main()

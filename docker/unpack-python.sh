@@ -1,0 +1,31 @@
+#!/bin/sh
+# unpack-python.sh ARCHITECTURE FOLDER: Debian's Python 3.11 and tini for another architecture, laid
+# out as a root file system, byte-compiled once. Runs inside the build, on the building machine.
+set -eu
+architecture=$1 folder=$2
+packages="python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 libssl3 tini"
+mkdir -p /debs "$folder/var/lib/dpkg/status.d"
+cd /debs
+dpkg --add-architecture "$architecture"
+apt-get update -qq
+for package in $packages; do
+    apt-get download -qq "$package:$architecture" >/dev/null
+done
+for deb in *.deb; do
+    dpkg-deb -x "$deb" "$folder"
+    dpkg-deb -f "$deb" >"$folder/var/lib/dpkg/status.d/$(dpkg-deb -f "$deb" Package)"
+done
+cd "$folder"
+if [ -d lib ]; then # Debian 12 has one /lib, inside /usr; packages may still say otherwise
+    cp -a lib/. usr/lib/ && rm -rf lib
+fi
+ln -s python3.11 usr/bin/python3
+rm -rf usr/share/doc/*/changelog* usr/share/man usr/share/lintian usr/share/binfmts \
+    usr/share/applications usr/share/pixmaps usr/lib/valgrind
+python=usr/lib/python3.11
+rm -rf $python/ensurepip $python/lib2to3 $python/pydoc_data $python/distutils $python/venv \
+    $python/turtle.py $python/idlelib $python/tkinter $python/curses $python/sqlite3 $python/dbm
+rm -f $python/lib-dynload/_curses* $python/lib-dynload/readline* $python/lib-dynload/_dbm* \
+    $python/lib-dynload/_sqlite3* $python/lib-dynload/_test* $python/lib-dynload/_tkinter* \
+    $python/lib-dynload/_crypt* $python/lib-dynload/nis* $python/lib-dynload/_xx*
+python3 /strip.py "$python" /usr/lib/python3.11
