@@ -109,7 +109,7 @@ def test_imports_go_one_way(path: str) -> None:
 
 
 def test_packages_do_nothing_at_import() -> None:
-    for path in (ROOT / "tinytx").rglob("__init__.py"):
+    for path in (ROOT / "tinytx").glob("*/**/__init__.py"):
         assert list(imports(ast.parse(path.read_text()))) == [], path
 
 

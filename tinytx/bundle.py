@@ -25,6 +25,8 @@ TOKENIZER = "tokenizer.model"
 GOLDEN = "golden.json"
 MAX_MANIFEST_BYTES = 1_000_000
 MAX_FILE_BYTES = 100_000_000
+MAX_BYTES = {TOKENIZER: 8_000_000, GOLDEN: 1_000_000}
+"""Less for what is read into many small objects: 65,535 long pieces take 4 MB."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -183,6 +185,8 @@ class Bundle:
         facts = self.manifest.files.get(name)
         if facts is None:
             raise BundleError(f"the manifest of {self.folder} lists no {name}")
+        if facts.size > MAX_BYTES.get(name, MAX_FILE_BYTES):
+            raise BundleError(f"{self.folder / name} is larger than such a file may be")
         data = _read_bounded(self.folder / name, facts.size)
         if len(data) != facts.size or hashlib.sha256(data).hexdigest() != facts.sha256:
             raise BundleError(f"{self.folder / name} is damaged: it is not what the manifest says")
@@ -200,7 +204,7 @@ class Bundle:
         """The golden outputs. Raises :class:`BundleError`."""
         try:
             golden = msgspec.json.decode(self.read_file(GOLDEN), type=Golden)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise BundleError(f"{self.folder / GOLDEN} is damaged: {error}") from error
         if golden.schema != SCHEMA:
             raise BundleError(f"{self.folder / GOLDEN} has schema {golden.schema}, not {SCHEMA}")

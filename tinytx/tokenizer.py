@@ -7,7 +7,6 @@ so a generation starts from one (:attr:`Tokenizer.start_id`).
 """
 
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 import sentencepiece
@@ -24,11 +23,16 @@ class Tokenizer:
     def __init__(self, model: bytes, name: str = "tokenizer.model") -> None:
         """Raises :class:`TokenizerError` when ``model`` is not such a SentencePiece model."""
         processor = sentencepiece.SentencePieceProcessor()
+        foreign = f"{name} is not a SentencePiece model"
         try:
             processor.LoadFromSerializedProto(model)
-        except RuntimeError as error:
-            raise TokenizerError(f"{name} is not a SentencePiece model") from error
+        except (RuntimeError, ValueError) as error:  # or its own message is no UTF-8
+            raise TokenizerError(foreign) from error
         self._processor = processor
+        try:
+            self.piece_bytes = self._read_pieces()
+        except (ValueError, IndexError) as error:  # pieces that are no UTF-8, bytes out of range
+            raise TokenizerError(f"{foreign}: a piece of it cannot be read") from error
         newline = processor.PieceToId("\n")
         if processor.IsUnknown(newline):
             raise TokenizerError(f"{name} was not made by tinytx: it has no piece for a newline")
@@ -56,11 +60,12 @@ class Tokenizer:
         """Text of ``ids``; bytes that form no valid UTF-8 become U+FFFD."""
         return b"".join(self.piece_bytes[i] for i in ids).decode("utf-8", errors="replace")
 
-    @cached_property
-    def piece_bytes(self) -> list[bytes]:
-        """The UTF-8 bytes that each id stands for (a byte piece stands for one byte)."""
+    piece_bytes: list[bytes]
+    """The UTF-8 bytes that each id stands for (a byte piece stands for one byte)."""
+
+    def _read_pieces(self) -> list[bytes]:
         table: list[bytes] = []
-        for i in range(self.vocab_size):
+        for i in range(self._processor.GetPieceSize()):
             piece: str = self._processor.IdToPiece(i)
             if self._processor.IsByte(i):
                 table.append(bytes([int(piece[3:5], 16)]))  # "<0xE2>"

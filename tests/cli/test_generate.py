@@ -55,8 +55,11 @@ def test_json_is_one_document_on_stdout(
     assert document == {
         "prompt": "señor",
         "text": text.removeprefix("señor").removesuffix("\n"),
+        "prompt_tokens": len(Engine.load(tiny_bundle, 1).tokenizer.encode("señor")) + 1,
         "tokens": 9,
+        "slides": 0,
         "stopped": "length",
+        "seed": 3,
         "bundle": Bundle(tiny_bundle).id,
     }
     assert "señor" not in err
@@ -76,7 +79,7 @@ def test_a_full_context_is_told_on_stderr(
     tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["generate", str(tiny_bundle), "", "--max-tokens", "500", "--seed", "1"]) == 0
-    assert "(stopped: the context of 48 tokens is full)" in capsys.readouterr().err
+    assert "(stopped: the context of 48 tokens is full;" in capsys.readouterr().err
     assert run(["generate", str(tiny_bundle), "", "--max-tokens", "500", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["tokens"], document["stopped"]) == (48, "context")
@@ -103,6 +106,13 @@ def test_a_stop_text_ends_the_text(tiny_bundle: Path, capsys: pytest.CaptureFixt
         (["--temperature", "inf"], "temperature"),
         (["--temperature", "warm"], "--temperature"),
         (["--top-k", "-1"], "top-k must be 0 or more"),
+        (["--min-p", "1.1"], "min-p must be from 0 to 1"),
+        (["--min-p", "nan"], "min-p must be from 0 to 1"),
+        (["--repetition-penalty", "0"], "repetition penalty must be above 0"),
+        (["--repetition-penalty", "inf"], "repetition penalty must be above 0"),
+        (["--stop", ""], "a stop text must not be empty"),
+        (["--when-full", "panic"], "--when-full"),
+        (["--prompts", "x"], "give a PROMPT or --prompts, not both"),
         (["--seed", "-1"], "seed must be 0 or more"),
         (["--max-tokens", "0"], "--max-tokens"),
         (["--max-tokens", "-3"], "--max-tokens"),
@@ -133,7 +143,7 @@ def test_a_missing_argument_ends_with_64_and_the_usage(
     assert run(["generate", *arguments]) == 64
     err = capsys.readouterr().err
     assert "Missing argument" in err
-    assert "Usage: tinytx generate [OPTIONS] BUNDLE PROMPT" in err
+    assert "Usage: tinytx generate [OPTIONS] BUNDLE [PROMPT]" in err
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])

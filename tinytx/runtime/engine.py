@@ -5,7 +5,8 @@ of this engine, bound once as input and as output: the graph appends to it in pl
 allocates nothing but its own activations.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,15 @@ from numpy.typing import NDArray
 from tinytx.bundle import GRAPH, TOKENIZER, Bundle, ModelFacts
 from tinytx.errors import BundleError, TokenizerError, UsageError
 from tinytx.runtime import calibration, footprint
+from tinytx.runtime.generate import Outcome, WhenFull, generate
+from tinytx.runtime.sampling import Sampling
+from tinytx.runtime.scoring import Score, score
 from tinytx.tokenizer import Tokenizer
 
 Logits = NDArray[np.float32]
+LARGEST_CACHE = 512_000_000  # bytes, the whole memory of a device that the promise is made for
+EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
+NO_FOLDER = "/dev/null/none"  # there can be none
 PROMPT_CHUNK = 256  # tokens; activations of a long prompt stay below 3 MB, at the same speed
 
 
@@ -44,6 +51,8 @@ class Engine:
         kinds = [f"{kind}.{i}" for i in range(facts.layers) for kind in ("key", "value")]
         self._check_contract(kinds)
         shape = (1, facts.heads, facts.max_seq_length, facts.head_size)
+        if 4 * math.prod(shape) * len(kinds) > LARGEST_CACHE:
+            raise BundleError(f"{name} would need more than {LARGEST_CACHE:,} bytes of cache")
         self._cache = {kind: np.zeros(shape, np.float32) for kind in kinds}
         self._token = np.zeros((1, 1), np.int64)
         self._last_position = np.zeros(1, np.int32)
@@ -95,6 +104,37 @@ class Engine:
     def reset(self) -> None:
         """Forget the context."""
         self._length = 0
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = 128,
+        sampling: Sampling | None = None,
+        stop: str | Sequence[str] = (),
+        when_full: WhenFull = "stop",
+        outcome: Outcome | None = None,
+    ) -> Iterator[str]:
+        """The continuation of ``prompt`` in pieces: :func:`tinytx.runtime.generate.generate`.
+
+        Raises :class:`UsageError` when the prompt does not fit or an option makes no sense.
+        """
+        return generate(
+            self,
+            prompt,
+            max_tokens=max_tokens,
+            sampling=sampling,
+            stop=stop,
+            when_full=when_full,
+            outcome=outcome,
+        )
+
+    def score(self, text: str) -> Score:
+        """How well the model predicts ``text``: :func:`tinytx.runtime.scoring.score`.
+
+        Forgets the context. Raises :class:`UsageError` for an empty text.
+        """
+        return score(self, text)
 
     def append(self, ids: Sequence[int]) -> Logits:
         """Add tokens to the context; returns the logits of what comes next, float32 [vocab].
@@ -188,6 +228,8 @@ def _load_session(graph: bytes, threads: int, name: str) -> ort.InferenceSession
     options.enable_mem_pattern = False
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A graph that keeps weights in another file, wherever that lies, is refused.
+    options.add_session_config_entry(EXTERNAL_WEIGHTS, NO_FOLDER)
     try:
         session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own error types share no public base

@@ -1,12 +1,23 @@
-"""Text out of an engine, streamed piece by piece; partial UTF-8 is never given out."""
+"""Text out of an engine, streamed piece by piece; partial UTF-8 is never given out.
+
+When the context is full, a generation ends ("stop"), or goes on with a window that slides: the
+newest half of the tokens is computed anew as a context of its own. Nothing else is exact, since
+each cached key and value depends on every token before it; one prompt of half the context for each
+half that is generated costs little beside the tokens themselves.
+"""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from tinytx.errors import UsageError
-from tinytx.runtime.engine import Engine
 from tinytx.runtime.sampling import Sampler, Sampling
+
+if TYPE_CHECKING:
+    from tinytx.runtime.engine import Engine
+
+WhenFull = Literal["stop", "slide"]
 
 
 @dataclass
@@ -16,11 +27,13 @@ class Outcome:
     prompt_tokens: int = 0
     tokens: int = 0
     """Tokens generated so far."""
+    slides: int = 0
+    """How often the oldest half of the context was forgotten."""
     stopped: str = ""
     """Why it ended: "length" (as many tokens as asked), "context" (full) or "stop"."""
 
 
-def prompt_ids(engine: Engine, prompt: str) -> list[int]:
+def prompt_ids(engine: "Engine", prompt: str) -> list[int]:
     """Token ids of a prompt, the start token first.
 
     Raises :class:`UsageError` when the prompt leaves no room for one token in the context, or
@@ -41,36 +54,84 @@ def prompt_ids(engine: Engine, prompt: str) -> list[int]:
 
 
 def generate(
-    engine: Engine,
+    engine: "Engine",
     prompt: str,
     *,
     max_tokens: int = 128,
     sampling: Sampling | None = None,
-    stop: str = "",
+    stop: str | Sequence[str] = (),
+    when_full: WhenFull = "stop",
     outcome: Outcome | None = None,
 ) -> Iterator[str]:
     """The continuation of ``prompt``, an iterator of text that is always whole characters.
 
-    Ends after ``max_tokens`` tokens, when the context is full, or before ``stop`` appears.
-    Raises :class:`UsageError`, at once, when the prompt does not fit.
+    Ends after ``max_tokens`` tokens, before any of the texts in ``stop`` appears, or when the
+    context is full and ``when_full`` is "stop".
+    Raises :class:`UsageError`, at once, when the prompt does not fit or an option makes no sense.
     """
+    stops = (stop,) if isinstance(stop, str) and stop else tuple(stop)
+    if "" in stops:
+        raise UsageError("a stop text must not be empty")
+    if when_full not in ("stop", "slide"):
+        raise UsageError(f"when-full must be stop or slide, not {when_full!r}")
     outcome = outcome if outcome is not None else Outcome()
     sampler = Sampler(sampling or Sampling())
     ids = prompt_ids(engine, prompt)
     outcome.prompt_tokens = len(ids)
-    return _until(stop, _pieces(engine, ids, sampler, max_tokens, outcome), outcome)
+    tokens = _tokens(engine, ids, sampler, max_tokens, when_full, outcome)
+    return _until(stops, _pieces(tokens, engine.tokenizer.piece_bytes), outcome)
 
 
-def _until(stop: str, pieces: Iterator[str], outcome: Outcome) -> Iterator[str]:
-    """Holds back what could be the beginning of ``stop``."""
+def _tokens(
+    engine: "Engine",
+    context: list[int],
+    sampler: Sampler,
+    max_tokens: int,
+    when_full: WhenFull,
+    outcome: Outcome,
+) -> Iterator[int]:
+    """One token id after the other. ``context`` grows with them and, sliding, loses its start."""
+    limit = engine.facts.max_seq_length
+    outcome.stopped = "length"
+    engine.reset()
+    pending: list[int] = list(context)
+    while outcome.tokens < max_tokens:
+        if engine.length + len(pending) > limit:
+            if when_full == "stop":
+                outcome.stopped = "context"
+                return
+            context = context[-max(limit // 2, 1) :]
+            pending = list(context)
+            engine.reset()
+            outcome.slides += 1
+        token = sampler(engine.append(pending), context)
+        pending = [token]
+        context.append(token)
+        outcome.tokens += 1
+        yield token
+
+
+def _pieces(tokens: Iterator[int], table: list[bytes]) -> Iterator[str]:
+    """Whole characters of each token; the bytes of an unfinished one wait for the next."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for token in tokens:
+        if text := decoder.decode(table[token]):
+            yield text
+    if text := decoder.decode(b"", final=True):
+        yield text
+
+
+def _until(stops: Sequence[str], pieces: Iterator[str], outcome: Outcome) -> Iterator[str]:
+    """Ends before the first of the stop texts; holds back what could be the beginning of one."""
     held = ""
     for text in pieces:
         held += text
-        if stop and stop in held:
+        if stops and (end := _first_match(held, stops)) is not None:
             outcome.stopped = "stop"
-            yield held[: held.index(stop)]
+            if end:
+                yield held[:end]
             return
-        keep = _longest_overlap(held, stop)
+        keep = max((_longest_overlap(held, stop) for stop in stops), default=0)
         if len(held) > keep:
             yield held[: len(held) - keep]
             held = held[len(held) - keep :]
@@ -78,26 +139,10 @@ def _until(stop: str, pieces: Iterator[str], outcome: Outcome) -> Iterator[str]:
         yield held
 
 
-def _pieces(
-    engine: Engine, ids: list[int], sampler: Sampler, max_tokens: int, outcome: Outcome
-) -> Iterator[str]:
-    """Whole characters of each token; the bytes of an unfinished one wait for the next."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    table = engine.tokenizer.piece_bytes
-    outcome.stopped = "length"
-    engine.reset()
-    pending = ids
-    while outcome.tokens < max_tokens:
-        if engine.length + len(pending) > engine.facts.max_seq_length:
-            outcome.stopped = "context"
-            break
-        token = sampler(engine.append(pending))
-        pending = [token]
-        outcome.tokens += 1
-        if text := decoder.decode(table[token]):
-            yield text
-    if text := decoder.decode(b"", final=True):
-        yield text
+def _first_match(text: str, stops: Sequence[str]) -> int | None:
+    """Where the stop text begins that is complete first; it does not depend on the pieces."""
+    found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
+    return min(found)[1] if found else None
 
 
 def _longest_overlap(text: str, stop: str) -> int:

@@ -1,6 +1,7 @@
 """From logits to the next token: greedy, or temperature, top-k and top-p (nucleus)."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,10 @@ class Sampling:
     """Keep the k most probable tokens; 0 keeps all."""
     top_p: float = 1.0
     """Keep the smallest set of tokens whose probability reaches p."""
+    min_p: float = 0.0
+    """Keep tokens that are at least this share as probable as the best one."""
+    repetition_penalty: float = 1.0
+    """What is in the context already becomes less likely above 1, more likely below."""
     seed: int | None = None
     """The same seed gives the same text on the same machine; None draws one."""
 
@@ -31,6 +36,12 @@ class Sampling:
             raise UsageError(f"top-k must be 0 or more, not {self.top_k}")
         if not 0.0 < self.top_p <= 1.0:
             raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
+        if not 0.0 <= self.min_p <= 1.0:
+            raise UsageError(f"min-p must be from 0 to 1, not {self.min_p}")
+        if not 0.0 < self.repetition_penalty < float("inf"):
+            raise UsageError(
+                f"the repetition penalty must be above 0, not {self.repetition_penalty}"
+            )
         if self.seed is not None and self.seed < 0:
             raise UsageError(f"seed must be 0 or more, not {self.seed}")
 
@@ -44,11 +55,14 @@ class Sampler:
         # its own generators), ten times as long per draw, and the seed's promise is the same.
         self._random = random.Random(sampling.seed)
 
-    def __call__(self, logits: NDArray[np.float32]) -> int:
-        """The next token id, from logits [vocab]."""
+    def __call__(self, logits: NDArray[np.float32], context: Sequence[int] = ()) -> int:
+        """The next token id, from logits [vocab] and the token ids that came before."""
+        if self.sampling.repetition_penalty != 1.0 and len(context):
+            logits = penalised(logits, context, self.sampling.repetition_penalty)
         if self.sampling.temperature == 0.0:
             return int(logits.argmax())
-        if self.sampling.top_k == 0 and self.sampling.top_p == 1.0:  # all: no order needed
+        some = self.sampling.top_k or self.sampling.top_p < 1.0 or self.sampling.min_p
+        if not some:  # all tokens: no order needed
             return self._draw(np.exp(_scaled(logits, self.sampling.temperature)))
         ids, probabilities = distribution(logits, self.sampling)
         return int(ids[self._draw(probabilities)])
@@ -74,9 +88,10 @@ def distribution(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The kept token ids, most probable first, and their probabilities (they sum to 1).
 
-    Top-k first, then top-p on what is left (Holtzman et al. 2020, arXiv 1904.09751); ties are
-    ordered by token id, so that every platform keeps the same set. Only tokens that can be kept
-    are sorted: sorting the whole vocabulary would cost more than the model's step.
+    Top-k first, then top-p on what is left (Holtzman et al. 2020, arXiv 1904.09751), then min-p
+    (Nguyen et al. 2024, arXiv 2407.01082); ties are ordered by token id, so that every platform
+    keeps the same set. Only tokens that can be kept are sorted: sorting the whole vocabulary would
+    cost more than the model's step.
     """
     scaled = _scaled(logits, sampling.temperature)
     if 0 < sampling.top_k < len(logits):
@@ -97,7 +112,24 @@ def distribution(
         kept = int(probabilities.cumsum().searchsorted(sampling.top_p, side="left")) + 1
         ids, probabilities = ids[:kept], probabilities[:kept]
         probabilities = probabilities / probabilities.sum()
+    if sampling.min_p > 0.0:
+        kept = int(np.count_nonzero(probabilities >= sampling.min_p * probabilities[0]))
+        ids, probabilities = ids[:kept], probabilities[:kept]  # in order: a prefix
+        probabilities = probabilities / probabilities.sum()
     return ids, probabilities
+
+
+def penalised(
+    logits: NDArray[np.float32], context: Sequence[int], penalty: float
+) -> NDArray[np.float32]:
+    """Logits [vocab] in which each token of the context is divided by ``penalty`` where positive
+    and multiplied where negative (Keskar et al. 2019, arXiv 1909.05858), once however often it
+    occurred."""
+    seen = np.unique(np.asarray(context, np.int64))
+    changed = logits.copy()
+    values = changed[seen]
+    changed[seen] = np.where(values > 0, values / penalty, values * penalty)
+    return changed
 
 
 def _best(logits: NDArray[np.float32], count: int) -> NDArray[np.int64]:
