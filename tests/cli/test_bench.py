@@ -15,8 +15,11 @@ import pytest
 
 from tinytx.cli.main import run
 from tinytx.measure import bench as benches
+from tinytx.measure.attribution import Attribution, Part
+from tinytx.measure.bench import BenchSettings
 from tinytx.measure.budgets import Budget, Figure, judge
 from tinytx.measure.devices import standing
+from tinytx.measure.limits import LimitProof
 from tinytx.measure.machine import observe
 from tinytx.measure.report import BundleFacts, Report, overall
 from tinytx.measure.scenarios import FirstToken, NextToken, Scenarios
@@ -91,6 +94,56 @@ def test_json_goes_to_stdout_and_into_the_report(
     assert [row["verdict"] for row in document["budgets"]] == ["PASS", "FAIL"]
     assert "by hand" not in err
     assert "FAIL" in err
+
+
+@pytest.mark.parametrize(
+    ("proof", "words"),
+    [
+        (
+            LimitProof(True, 512_000_000, "control group, version 2", "", "killed by the kernel"),
+            "512 MB by control group, version 2, no swap; canary killed by the kernel",
+        ),
+        (
+            LimitProof(False, 512_000_000, "", "the memory controller is off", "", "reboot"),
+            "512 MB could not be enforced: the memory controller is off -> reboot",
+        ),
+    ],
+)
+def test_the_limit_and_the_attribution_are_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    proof: LimitProof,
+    words: str,
+) -> None:
+    parts = [Part("weights", 30_000_000, "fewer [red] layers"), Part("not explained", 9, "none")]
+    attribution = Attribution(30_000_009, parts, 10_000_000, 1.5, [])
+
+    def explained(bundle: Path, budgets: list[Budget], settings: BenchSettings) -> Report:
+        found = attribution if settings.why else None
+        report = pretend(bundle, budgets)
+        return msgspec.structs.replace(report, limit=proof, attribution=found)
+
+    monkeypatch.setattr(benches, "run_bench", explained)
+    arguments = ["bench", "x", "--budgets", limits(tmp_path, 5)]
+    assert run([*arguments, "--why"]) == 0
+    err = capsys.readouterr().err
+    for text in (words, "weights", "30.00", "100.0%", "fewer [red] layers", "held 1.50 times"):
+        assert text in err
+    assert run(arguments) == 0
+    assert "weights" not in capsys.readouterr().err
+
+
+def test_an_attribution_that_failed_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failed(bundle: Path, budgets: list[Budget], settings: BenchSettings) -> Report:
+        missing = Attribution.missing("its worker process hung")
+        return msgspec.structs.replace(pretend(bundle, budgets), attribution=missing)
+
+    monkeypatch.setattr(benches, "run_bench", failed)
+    assert run(["bench", "x", "--why", "--budgets", limits(tmp_path, 5)]) == 0
+    assert "no attribution of memory: its worker process hung" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -192,6 +245,7 @@ def test_ctrl_c_ends_with_130_and_leaves_no_worker(tiny_bundle: Path, tmp_path: 
     assert process.returncode == 130
     assert b"interrupted" in errors
     assert workers
+    assert not list(Path("/sys/fs/cgroup").rglob(f"tinytx-{process.pid}-*"))
     assert psutil.wait_procs(workers, timeout=5)[1] == []
     assert list(tmp_path.iterdir()) == []
 

@@ -1,10 +1,14 @@
 """Recorded machines, and a scenario policy that is quick."""
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tinytx.measure.groups import Place
+from tinytx.measure.hierarchy import Obstacle, find_place
 from tinytx.measure.scenarios import EndToEnd, FirstToken, NextToken, Scenarios, WarmUp
 
 Tree = Callable[..., Path]
@@ -80,6 +84,38 @@ def tree(tmp_path: Path) -> Tree:
     return make
 
 
+GROUP_FILES = {
+    "memory.limit_in_bytes": "9223372036854771712",
+    "memory.memsw.limit_in_bytes": "9223372036854771712",
+    "memory.max_usage_in_bytes": "0",
+    "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
+    "memory.max": "max",
+    "memory.swap.max": "max",
+    "memory.oom.group": "0",
+    "memory.peak": "0",
+    "memory.events": "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n",
+    "cgroup.procs": "",
+}
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel does with control groups: a new folder has files, a removed one loses them.
+
+    The files of both versions, so that a wrong name of one of them changes nothing that is read.
+    """
+    mkdir = Path.mkdir
+
+    def populated(path: Path, *rest: int, **more: bool) -> None:
+        mkdir(path, *rest, **more)
+        if path.name.startswith("tinytx-"):
+            for name, text in GROUP_FILES.items():
+                (path / name).write_text(text)
+
+    monkeypatch.setattr(Path, "mkdir", populated)
+    monkeypatch.setattr(Path, "rmdir", shutil.rmtree)
+
+
 @pytest.fixture
 def quick() -> Scenarios:
     """Few samples, and a warm-up that agrees with anything."""
@@ -91,3 +127,14 @@ def quick() -> Scenarios:
         end_to_end=EndToEnd(tokens=4, samples=2),
         warm_up=WarmUp(window=4, agreement=0.99, windows=500),
     )
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """Where real control groups can be made; skips where they cannot."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    with find_place() as found:
+        if isinstance(found, Obstacle):
+            pytest.skip(f"no control groups here: {found.reason}")
+        yield found

@@ -16,7 +16,7 @@ from tinytx.measure.budgets import Budget, Quantity, Row, Verdict, load_budgets
 from tinytx.measure.devices import load_device
 from tinytx.measure.report import Report, Scenario
 from tinytx.measure.scenarios import Scenarios
-from tinytx.measure.stored import parse_report
+from tinytx.measure.stored import parse_report, read_report
 
 Tree = Callable[..., Path]
 
@@ -190,6 +190,68 @@ def test_a_failing_worker_makes_its_own_budgets_invalid(
     assert {name for name, (_, why) in verdicts.items() if reason in why} == touched
     assert all(verdicts[name][0] is Verdict.INVALID for name in touched)
     assert verdicts["model_size"][0] is Verdict.PASS
+
+
+V2 = {
+    "proc/self/cgroup": "0::/\n",
+    "sys/fs/cgroup/cgroup.controllers": "memory\n",
+    "sys/fs/cgroup/cgroup.subtree_control": "memory\n",
+    "sys/fs/cgroup/cgroup.procs": "",
+}
+DEATH = """
+import glob, os
+group = glob.glob("ROOT/sys/fs/cgroup/tinytx-*")[0]
+open(group + "/memory.events", "w").write("max 3\\noom_kill 1\\n")
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_limit_is_proven_before_workers_run_in_it_and_one_that_dies_of_it_fails_the_peak(
+    copy: Path, quick: Scenarios, tree: Tree, kernel: None
+) -> None:
+    root = tree("vm", V2)
+    death = DEATH.replace("ROOT", str(root))
+    body = f"if task['kind'] == 'memory': exec({death!r})"
+    settings = BenchSettings(
+        scenarios=quick, root=root, worker=fake(body), time_limit=2.0,
+        canary=(sys.executable, "-c", f"print(5, flush=True); exec({death!r})"),
+    )  # fmt: skip
+    report = run_bench(copy, load_budgets(), settings)
+    assert report.limit is not None
+    assert (report.limit.enforced, report.limit.limit) == (True, 512_000_000)
+    verdict, reason = rows(report)["peak_memory"]
+    assert verdict is Verdict.FAIL
+    assert reason == "process 1 of 3 was killed by the kernel at the limit of 512 MB"
+    assert rows(report)["rss"][0] is Verdict.INVALID
+    assert [budget.name for budget in load_budgets()] == list(rows(report))
+    assert not list(root.rglob("tinytx-*"))
+
+
+def test_a_limit_that_cannot_be_enforced_is_told_and_changes_no_verdict(
+    copy: Path, quick: Scenarios, tree: Tree
+) -> None:
+    report = bench(copy, quick, tree)
+    assert report.limit is not None
+    assert not report.limit.enforced
+    assert "no control groups" in report.limit.reason
+    assert rows(report)["peak_memory"][0] is Verdict.PASS
+
+
+def test_the_attribution_comes_when_asked_for_and_its_trouble_is_told(
+    copy: Path, quick: Scenarios, tree: Tree
+) -> None:
+    assert bench(copy, quick, tree).attribution is None
+    settings = BenchSettings(
+        scenarios=quick, root=tree("vm"), worker=fake(), time_limit=2.0, why=True,
+        staged=(sys.executable, "-c", "import sys; sys.exit(3)"),
+    )  # fmt: skip
+    report = run_bench(copy, load_budgets(), settings)
+    assert report.attribution is not None
+    assert "ended with code 3" in report.attribution.trouble
+    assert rows(report)["rss"][0] is Verdict.PASS
+    reports.write(copy.parent / "report.json", report)
+    again = read_report(copy.parent / "report.json")
+    assert (again.attribution, again.limit) == (report.attribution, report.limit)
 
 
 def test_when_workers_hang_the_bench_gives_up_early_and_says_so(

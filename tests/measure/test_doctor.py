@@ -9,6 +9,7 @@ import pytest
 from tinytx.errors import PrerequisiteError
 from tinytx.measure import doctor, native
 from tinytx.measure.doctor import Ability, Check, Diagnosis, diagnose, failure
+from tinytx.measure.groups import Place
 from tinytx.measure.machine import observe
 
 Tree = Callable[..., Path]
@@ -145,6 +146,25 @@ def test_a_control_group_limits_the_memory_too(tree: Tree) -> None:
     }
     check = doctor.check_memory(observe(tree("vm", group), "x86_64"))
     assert check.prevents == doctor.ALL
+
+
+def test_a_stock_raspberry_pi_is_told_how_to_get_memory_limits(tree: Tree) -> None:
+    files = {
+        "sys/fs/cgroup/cgroup.controllers": "cpuset cpu io pids\n",
+        "proc/cmdline": "cgroup_disable=memory rootwait",
+    }
+    check = doctor.check_limit(tree("pi4", files))
+    assert not check.ok
+    assert check.prevents == ()
+    assert "cannot be proven: the memory controller is off" in check.found
+    assert "cgroup_enable=memory cgroup_memory=1" in check.remedy
+
+
+@pytest.mark.root
+def test_a_real_limit_is_tried_out(place: Place) -> None:
+    check = doctor.check_limit(Path("/"))
+    assert check.ok, check
+    assert f"control group, version {place.version}" in check.found
 
 
 def test_python_is_old_enough_or_not() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tinytx.measure import stats
+from tinytx.measure.budgets import Budget, Quantity, Verdict, judge
+from tinytx.measure.groups import GroupUse
 from tinytx.measure.judging import latency_figure, memory_figure
 from tinytx.measure.memory import Resident
 from tinytx.measure.protocol import Answer, Phases
@@ -124,3 +126,72 @@ def test_a_resident_set_above_the_mark_counts_as_the_peak() -> None:
 def test_memory_that_lies_in_swap_proves_nothing() -> None:
     scenario = remembered((80, 90), (80, 90), (80, 90), swap=3_000_000)
     assert "3 MB of the process were in swap" in memory_figure([scenario], 3, at_rest=True).trouble
+
+
+def grouped(*uses: GroupUse, marked: bool = True, killed: bool = False) -> Scenario:
+    """Memory processes of 90 MB at their peak, in groups of their own; the last one killed."""
+    runs = []
+    for use in uses:
+        at_rest = Resident(80_000_000, 1, 1, 0)
+        phases = Phases(
+            interpreter=1, load=90_000_000 if marked else 0, prompt=2, decode=3,
+            at_rest=at_rest, separate=True, marked=marked,
+        )  # fmt: skip
+        runs.append(ProcessRun(answer=Answer(memory=phases), group=use))
+    if killed:
+        runs[-1] = ProcessRun(trouble="its worker process was killed", group=uses[-1])
+    return Scenario(name="memory", kind="memory", length=48, processes=runs)
+
+
+PEAK = Budget("peak_memory", Quantity(100, "MB"))
+CALM = GroupUse(40_000_000, 100_003_840, 0, 0)
+KILLED = GroupUse(100_003_840, 100_003_840, 3, 1)
+
+
+def test_a_process_killed_at_the_limit_fails_the_peak_budget_and_is_named() -> None:
+    scenario = grouped(CALM, KILLED, killed=True)
+    row = judge(PEAK, memory_figure([scenario], 3, at_rest=False))
+    assert row.verdict is Verdict.FAIL
+    assert row.reason == "process 2 of 3 was killed by the kernel at the limit of 100 MB"
+    assert "shown to bite by a canary" in row.basis
+    rest = judge(Budget("rss", Quantity(100, "MB")), memory_figure([scenario], 3, at_rest=True))
+    assert rest.verdict is Verdict.INVALID
+    assert "was killed" in rest.reason
+
+
+def test_a_process_killed_far_below_its_limit_proves_nothing_about_the_budget() -> None:
+    elsewhere = GroupUse(40_000_000, 100_003_840, 0, 1)  # all memory of the machine ran out
+    row = judge(PEAK, memory_figure([grouped(CALM, elsewhere, killed=True)], 3, at_rest=False))
+    assert row.verdict is Verdict.INVALID
+
+
+def test_a_process_that_lived_at_its_limit_has_no_true_peak() -> None:
+    squeezed = GroupUse(100_003_840, 100_003_840, 7, 0)
+    row = judge(PEAK, memory_figure([grouped(CALM, CALM, squeezed)], 3, at_rest=False))
+    assert row.verdict is Verdict.INVALID
+    assert "its peak is cut off" in row.reason
+
+
+def test_the_group_s_peak_is_a_second_opinion_beside_the_high_water_mark() -> None:
+    figure = memory_figure([grouped(CALM, CALM, CALM)], 3, at_rest=False)
+    assert figure.upper == 90e6
+    assert "load 90.0" in figure.basis
+    assert "control group's peak 40.0" in figure.basis
+
+
+def test_without_high_water_marks_the_group_s_peak_is_judged_but_never_below_the_resident_set() -> (
+    None
+):
+    high = GroupUse(95_000_000, 100_003_840, 0, 0)
+    figure = memory_figure([grouped(CALM, CALM, high, marked=False)], 3, at_rest=False)
+    assert figure.upper == 95e6
+    assert "peak of the control group (no VmHWM here)" in figure.basis
+    low = memory_figure([grouped(CALM, CALM, CALM, marked=False)], 3, at_rest=False)
+    assert low.upper == 80e6
+
+
+def test_without_high_water_marks_and_groups_the_peak_was_not_measured() -> None:
+    unseen = GroupUse(None, None, 0, 0)
+    row = judge(PEAK, memory_figure([grouped(unseen, unseen, unseen, marked=False)], 3, False))
+    assert row.verdict is Verdict.INVALID
+    assert "keeps no high-water mark" in row.reason

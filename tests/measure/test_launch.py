@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tinytx.errors import BundleError
+from tinytx.measure.groups import GroupUse, Place, temporary_group, up_to_a_page
 from tinytx.measure.launch import run_worker
 from tinytx.measure.protocol import Task
 from tinytx.measure.scenarios import SamplingPolicy, WarmUp
@@ -62,6 +63,43 @@ def test_a_bundle_error_of_the_worker_is_one_of_the_bench() -> None:
     answer = json.dumps({"error": "damaged", "error_kind": "BundleError"})
     with pytest.raises(BundleError, match="damaged"):
         run_worker(TASK, 20, python(f"print({answer!r})"))
+
+
+DIES = """
+import glob, os
+group = glob.glob(FOLDER + "/tinytx-*")[0]
+open(group + "/memory.events", "w").write("max 3\\noom_kill 1\\n")
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        (64_000_000, "was killed by the kernel at the memory limit of 64 MB"),
+        (None, "was killed by the kernel"),
+    ],
+)
+def test_a_worker_that_its_group_s_limit_kills_says_so(
+    tmp_path: Path, kernel: None, limit: int | None, words: str
+) -> None:
+    size = None if limit is None else up_to_a_page(limit)
+    with temporary_group(Place(2, tmp_path), size) as group:
+        run = run_worker(TASK, 20, python(DIES.replace("FOLDER", repr(str(tmp_path)))), group)
+        (group.folder / "cgroup.procs").write_text("")
+    assert run.trouble.endswith(words)
+    assert run.group == GroupUse(0, size, 3, 1)
+
+
+def test_a_worker_in_a_group_answers_as_ever_and_the_group_s_view_comes_with_it(
+    tmp_path: Path, kernel: None
+) -> None:
+    with temporary_group(Place(2, tmp_path)) as group:
+        (group.folder / "memory.peak").write_text("5000\n")
+        run = run_worker(TASK, 20, python("print('{}')"), group)
+        (group.folder / "cgroup.procs").write_text("")
+    assert run.answer is not None
+    assert run.group == GroupUse(5_000, None, 0, 0)
 
 
 def gone(pid: int) -> bool:

@@ -59,6 +59,7 @@ def command(
       tinytx bench data/bundle
       tinytx bench data/bundle --device pi-4 --budgets stretch
       tinytx bench data/bundle --budgets mine.toml --report reports/monday.json --html page.html
+      tinytx bench data/bundle --why
       tinytx bench --history reports
     """
     if history_folder is not None:

@@ -42,6 +42,9 @@ MEASURING = (
         metavar="SECONDS",
         help="Add no more samples after this; what is open then is INVALID.",
     ),
+    click.option(
+        "--why", is_flag=True, help="Say where the resident memory goes, and what changes it."
+    ),
 )
 """How to measure. None of these goes together with --history."""
 
@@ -102,6 +105,7 @@ def budgets_and_settings(flags: dict[str, Any]) -> "tuple[list[Budget], BenchSet
         precision=flags["precision"],
         scenarios=load_scenarios(flags["scenario_file"]) if flags["scenario_file"] else None,
         device=load_device(flags["device"]) if flags["device"] is not None else None,
+        why=flags["why"],
     )
     return budgets, settings
 

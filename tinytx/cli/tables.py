@@ -1,10 +1,12 @@
 """Tables for people, which several commands print."""
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from tinytx.measure.budgets import Quantity, Row
 from tinytx.measure.doctor import Ability, Diagnosis
+from tinytx.measure.limits import LimitProof
 from tinytx.measure.report import Report, latency_rows
 
 COLOURS = {"PASS": "green", "FAIL": "bold red", "INVALID": "yellow"}
@@ -47,8 +49,45 @@ def latency_table(report: Report) -> Table:
 
 
 def basis_lines(report: Report) -> list[str]:
-    """How each figure came about."""
-    return [f"{row.budget.title}: {row.basis}" for row in report.budgets if row.basis]
+    """How each figure came about, and whether the memory limit was a real one."""
+    lines = [f"{row.budget.title}: {row.basis}" for row in report.budgets if row.basis]
+    return [*lines, limit_line(report.limit)] if report.limit else lines
+
+
+def limit_line(proof: LimitProof) -> str:
+    """Whether the peak budget was enforced while memory was measured."""
+    limit = Quantity.of(proof.limit, "MB")
+    if proof.enforced:
+        return f"memory limit: {limit} by {proof.mechanism}, no swap; canary {proof.canary}"
+    remedy = f" -> {proof.remedy}" if proof.remedy else ""
+    return f"memory limit: {limit} could not be enforced: {proof.reason}{remedy}"
+
+
+def print_attribution(report: Report, people: Console) -> None:
+    """Where the resident memory goes, if asked: one row per part, with what would change it."""
+    attribution = report.attribution
+    if attribution is None:
+        return
+    if attribution.trouble:
+        people.print(f"no attribution of memory: {attribution.trouble}", markup=False)
+        return
+    total = attribution.total
+    title = f"Resident memory, {Quantity.of(total, 'MB')}, by what holds it"
+    table = Table(title=title, title_justify="left")
+    table.add_column("part")
+    table.add_column("MB", justify="right")
+    table.add_column("share", justify="right")
+    table.add_column("what would change it")
+    for part in attribution.parts:
+        share = f"{part.bytes / total:.1%}"
+        table.add_row(part.name, f"{part.bytes / 1e6:.2f}", share, escape(part.knob))
+    people.print(table)
+    files = Quantity.of(total - attribution.anonymous, "MB")
+    people.print(
+        f"The weights are held {attribution.weight_copies:.2f} times. {files} are pages of files "
+        "(libraries), which other processes can share.",
+        style="dim",
+    )
 
 
 def check_table(diagnosis: Diagnosis) -> Table:

@@ -21,6 +21,7 @@ def print_verdicts(report: "Report", people: "Console", details: bool = True) ->
     if details:
         for line in tables.basis_lines(report):
             people.print(line, style="dim", markup=False)
+        tables.print_attribution(report, people)
         if report.device:
             _print_device(report.device, people)
 

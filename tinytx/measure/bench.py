@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +12,11 @@ import msgspec
 from tinytx import __version__
 from tinytx.bundle import Bundle, Precision
 from tinytx.errors import BundleError
-from tinytx.measure import conditions, devices, launch, machine
+from tinytx.measure import conditions, devices, launch, limits, machine
+from tinytx.measure.attribution import Attribution
 from tinytx.measure.budgets import Budget
 from tinytx.measure.devices import Device
+from tinytx.measure.groups import Group
 from tinytx.measure.judging import judge_all
 from tinytx.measure.protocol import Looks, Task
 from tinytx.measure.report import BundleFacts, Discarded, ProcessRun, Report, Scenario, overall
@@ -52,6 +55,10 @@ class BenchSettings:
     """The device that the figures are meant for, which need not be this machine."""
     root: Path = machine.ROOT
     worker: tuple[str, ...] = launch.WORKER
+    canary: tuple[str, ...] = limits.COMMAND
+    why: bool = False
+    """Whether to find out where the resident memory goes, in one more process."""
+    staged: tuple[str, ...] = launch.STAGED
 
 
 @dataclass
@@ -91,10 +98,14 @@ def run_bench(
         scenarios = msgspec.structs.replace(scenarios, processes=processes)
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     start = time.monotonic()
-    watch = Watch(settings.root)
     plans = _plan(bundle, scenarios)
-    _run_all(plans, _Tasks(bundle, budgets, scenarios, plans), settings, watch, progress)
-    seen = watch.finish()
+    tasks = _Tasks(bundle, budgets, scenarios, plans)
+    peaks = [budget.limit.base for budget in budgets if budget.name == "peak_memory"]
+    with limits.guard(min(peaks, default=None), settings.root, settings.canary) as guard:
+        watch = Watch(settings.root)
+        _run_all(plans, tasks, settings, watch, guard, progress)
+        seen = watch.finish()
+    attribution = _attribute(tasks.task(plans[0], 0.0), settings) if settings.why else None
     check_unchanged(bundle)
     done = [
         Scenario(
@@ -135,6 +146,8 @@ def run_bench(
             **msgspec.to_builtins(scenarios),
         },
         device=device,
+        limit=guard.proof,
+        attribution=attribution,
     )
 
 
@@ -204,6 +217,7 @@ def _run_all(
     tasks: _Tasks,
     settings: BenchSettings,
     watch: Watch,
+    guard: limits.Guard,
     progress: Callable[[Progress], None] | None,
 ) -> None:
     """One process at a time; each round runs every scenario once, so that time is spread.
@@ -227,19 +241,26 @@ def _run_all(
         waiting = sum(p.weight for _, p in queue[done:] if not p.broken)
         share = max(deadline - time.monotonic(), 0.0) * plan.weight / waiting
         task = tasks.task(plan, share)
-        if _measure(plan, task, settings, watch, deadline if number <= rounds else 0.0):
-            queue.append((number + rounds, plan))
+        with guard.group() if plan.kind == "memory" else nullcontext() as group:
+            repeat_until = deadline if number <= rounds else 0.0
+            if _measure(plan, task, settings, watch, repeat_until, group):
+                queue.append((number + rounds, plan))
     if progress:
         progress(Progress(len(queue), len(queue), "done"))
 
 
 def _measure(
-    plan: _Plan, task: Task, settings: BenchSettings, watch: Watch, repeat_until: float
+    plan: _Plan,
+    task: Task,
+    settings: BenchSettings,
+    watch: Watch,
+    repeat_until: float,
+    group: Group | None,
 ) -> bool:
     """Run one process; True when others disturbed it and one as long can end in time."""
     start = time.monotonic()
     timeout = settings.patience + 2.0 * task.seconds
-    run = launch.run_worker(task, timeout, settings.worker)
+    run = launch.run_worker(task, timeout, settings.worker, group)
     watch.glance(plan.name)
     reason = _disturbed(plan, run, watch)
     if not reason or 2.0 * time.monotonic() - start > repeat_until:
@@ -256,6 +277,15 @@ def _disturbed(plan: _Plan, run: ProcessRun, watch: Watch) -> str:
         return ""
     elapsed = difference(*watch.last())
     return conditions.disturbance(elapsed, run.answer.waited, watch.before.cores)
+
+
+def _attribute(task: Task, settings: BenchSettings) -> Attribution:
+    """Where memory goes, by one more process; without a group: its pages are looked at closely."""
+    task = msgspec.structs.replace(task, kind="attribution")
+    run = launch.run_worker(task, settings.patience, settings.staged)
+    if run.answer is None or run.answer.attribution is None:
+        return Attribution.missing(run.trouble or "its worker process gave no attribution")
+    return run.answer.attribution
 
 
 def check_unchanged(bundle: Bundle) -> None:

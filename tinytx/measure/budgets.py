@@ -117,6 +117,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """Why the figure means nothing, when it does."""
     unproven: str = "the bounds lie on both sides of the limit"
     """What to say when neither bound decides."""
+    proof: str = ""
+    """What shows that the figure is over the limit, when no measured figure does."""
 
 
 def judge(budget: Budget, figure: Figure, breaches: Iterable[str] = ()) -> Row:
@@ -137,7 +139,8 @@ def judge(budget: Budget, figure: Figure, breaches: Iterable[str] = ()) -> Row:
     elif figure.upper is not None and budget.kept_by(figure.upper):
         verdict, reason = Verdict.PASS, ""
     elif figure.lower is not None and not budget.kept_by(figure.lower):
-        verdict, reason = Verdict.FAIL, f"{budget.told(figure.lower)} is over the limit"
+        over = figure.proof or f"{budget.told(figure.lower)} is over the limit"
+        verdict, reason = Verdict.FAIL, over
     else:
         verdict, reason = Verdict.INVALID, f"not proven: {figure.unproven}"
     return Row(budget=budget, verdict=verdict, reason=reason, basis=figure.basis, **told)

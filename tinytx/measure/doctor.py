@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from tinytx.errors import PrerequisiteError, TinytxError
-from tinytx.measure import conditions, memory, native
+from tinytx.measure import conditions, limits, memory, native
 from tinytx.measure.machine import ROOT, Machine, observe
 
 PYTHON = (3, 11)
@@ -23,6 +23,8 @@ RUN_DISK = 50_000_000
 TRAIN_DISK = 2_000_000_000
 RUN_MEMORY = 400_000_000
 TRAIN_MEMORY = 2_000_000_000
+TRIAL_LIMIT = 64_000_000
+"""Bytes of the limit that a canary tries out: little, but more than an interpreter needs."""
 WORK_LIBRARIES = {"torch": ("train", "export"), "onnx": ("export",)}
 
 
@@ -84,7 +86,7 @@ def diagnose(
     else:
         checks += [check_memory(machine), check_swap(machine), check_speed(machine)]
         checks += [check_emulation(machine)]
-        checks += [*check_proc(root), check_compiler()]
+        checks += [*check_proc(root), check_limit(root), check_compiler()]
     return Diagnosis(checks=checks, machine=machine)
 
 
@@ -204,6 +206,18 @@ def check_proc(root: Path) -> list[Check]:
         return [exact, Check(name="clear_refs", ok=True, found="peaks can be reset per phase")]
     found = "peaks cannot be reset: the phases of a bench will accumulate"
     return [exact, Check(name="clear_refs", ok=False, found=found)]
+
+
+def check_limit(root: Path, canary: tuple[str, ...] = limits.COMMAND) -> Check:
+    """Whether a memory limit can be proven: tried with a small one. Mere advice when not."""
+    with limits.guard(TRIAL_LIMIT, root, canary) as guard:
+        proof = guard.proof
+    assert proof is not None
+    if proof.enforced:
+        found = f"can be proven by {proof.mechanism} (canary {proof.canary})"
+        return Check(name="memory limit", ok=True, found=found)
+    found = f"cannot be proven: {proof.reason}"
+    return Check(name="memory limit", ok=False, found=found, remedy=proof.remedy)
 
 
 def check_compiler() -> Check:

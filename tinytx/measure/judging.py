@@ -8,7 +8,7 @@ from tinytx.measure.budgets import Budget, Figure, Quantity, Row, judge
 from tinytx.measure.conditions import Breach, touching
 from tinytx.measure.machine import Machine
 from tinytx.measure.protocol import Answer, Phases
-from tinytx.measure.report import Scenario
+from tinytx.measure.report import ProcessRun, Scenario
 from tinytx.measure.scenarios import NextToken, Scenarios
 from tinytx.measure.training import training_figure
 
@@ -52,19 +52,64 @@ def size_figure(manifest: Manifest) -> Figure:
 def memory_figure(scenarios: list[Scenario], processes: int, at_rest: bool) -> Figure:
     """The largest figure of all memory processes."""
     chosen = [s for s in scenarios if s.kind == "memory"]
-    phases = [a.memory for s in chosen for a in s.answers if a.memory is not None]
+    runs = [run for s in chosen for run in s.processes]
+    killed = _killed_at_limit(runs, processes)
+    if killed is not None and not at_rest:
+        return killed
+    phases = [run.answer.memory for run in runs if run.answer and run.answer.memory]
     trouble = _trouble(chosen, processes)
     if not phases:
         return Figure(trouble=trouble)
-    figures = [p.at_rest.rss if at_rest else p.peak for p in phases]
-    swapped = max(p.at_rest.swap for p in phases)
-    if swapped and not trouble:
-        trouble = f"{Quantity.of(swapped, 'MB')} of the process were in swap, not in memory"
+    if at_rest:
+        how = "smaps_rollup after a generation to the longest context"
+        figures = [p.at_rest.rss for p in phases]
+    else:
+        figures, how = _peaks(runs)
+    trouble = trouble or _distorted(runs, phases, at_rest)
+    if not figures:
+        return Figure(trouble=trouble or how)
     largest = float(max(figures))
-    how = "smaps_rollup after a generation to the longest context" if at_rest else _marks(phases)
     span = f"they span {Quantity.of(max(figures) - min(figures), 'MB')}"
     basis = f"{how}; the maximum of {len(figures)} fresh processes, no quantile bound: {span}"
     return Figure(measured=largest, lower=largest, upper=largest, basis=basis, trouble=trouble)
+
+
+def _killed_at_limit(runs: list[ProcessRun], processes: int) -> Figure | None:
+    """A process that the kernel killed at the limit needed more: that proves it."""
+    for number, run in enumerate(runs, 1):
+        use = run.group
+        if run.answer is None and use and use.limit and use.kills and use.at_limit:
+            limit = Quantity.of(use.limit, "MB")
+            told = f"process {number} of {processes} was killed by the kernel at the limit"
+            basis = f"control group with a limit of {limit} and no swap, shown to bite by a canary"
+            return Figure(lower=use.limit + 1.0, basis=basis, proof=f"{told} of {limit}")
+    return None
+
+
+def _distorted(runs: list[ProcessRun], phases: list[Phases], at_rest: bool) -> str:
+    """What makes figures that were read mean nothing."""
+    swapped = max(p.at_rest.swap for p in phases)
+    if swapped:
+        return f"{Quantity.of(swapped, 'MB')} of the process were in swap, not in memory"
+    if any(run.group and run.group.at_limit for run in runs):
+        what = "resident set" if at_rest else "peak"
+        return f"it lived at the memory limit, by giving pages back: its {what} is cut off there"
+    return ""
+
+
+def _peaks(runs: list[ProcessRun]) -> tuple[list[int], str]:
+    """The peak of each process, and how it came about; the control group is a second opinion."""
+    phases = [run.answer.memory for run in runs if run.answer and run.answer.memory]
+    groups = [run.group.peak for run in runs if run.group and run.group.peak]
+    if not all(p.marked for p in phases):
+        if len(groups) < len(phases):
+            return [], "this kernel keeps no high-water mark (VmHWM) and no control group was made"
+        rest = max(p.at_rest.rss for p in phases)
+        return [max(peak, rest) for peak in groups], "peak of the control group (no VmHWM here)"
+    how = _marks(phases)
+    if groups:
+        how += f"; control group's peak {max(groups) / 1e6:.1f}, less files that were in memory"
+    return [p.peak for p in phases], how
 
 
 def _marks(phases: list[Phases]) -> str:

@@ -11,10 +11,13 @@ import msgspec
 
 import tinytx
 from tinytx.errors import BundleError
+from tinytx.measure.budgets import Quantity
+from tinytx.measure.groups import Group
 from tinytx.measure.protocol import Answer, Task
 from tinytx.measure.report import ProcessRun
 
 WORKER = (sys.executable, "-P", "-m", "tinytx.measure.worker")
+STAGED = (sys.executable, "-P", "-m", "tinytx.measure.staged")
 SIGNALS = {
     signal.SIGILL: "illegal instruction: a library in it does not run on this processor",
     signal.SIGKILL: "signal 9, as the kernel sends when memory runs out",
@@ -25,12 +28,27 @@ SIGNALS = {
 HUNG = "its worker process hung"
 
 
-def run_worker(task: Task, timeout: float, command: tuple[str, ...] = WORKER) -> ProcessRun:
+def run_worker(
+    task: Task, timeout: float, command: tuple[str, ...] = WORKER, group: Group | None = None
+) -> ProcessRun:
     """One task in a fresh process. Raises :class:`BundleError` when the bundle is at fault.
 
     Every other failure is part of the result, so that it reaches the report. The process and
-    its children are gone when this returns or raises, after Ctrl-C as well.
+    its children are gone when this returns or raises, after Ctrl-C as well. With a ``group`` the
+    process runs inside it, and the result tells what the group saw.
     """
+    if group is None:
+        return _run(task, timeout, command)
+    run = _run(task, timeout, group.entering(command))
+    use = group.use()
+    if run.trouble and use.kills:
+        limit = f" at the memory limit of {Quantity.of(use.limit, 'MB')}" if use.limit else ""
+        trouble = f"its worker process was killed by the kernel{limit}"
+        return ProcessRun(trouble=trouble, group=use)
+    return msgspec.structs.replace(run, group=use)
+
+
+def _run(task: Task, timeout: float, command: tuple[str, ...]) -> ProcessRun:
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

@@ -45,6 +45,14 @@ def high_water(proc: Path = PROC, process: str = "self") -> int:
     return fields["VmHWM"]
 
 
+def high_water_or_none(proc: Path = PROC, process: str = "self") -> int | None:
+    """The same; None where this kernel keeps no high-water mark."""
+    try:
+        return high_water(proc, process)
+    except PrerequisiteError:
+        return None
+
+
 def reset_high_water(proc: Path = PROC, process: str = "self") -> bool:
     """Start a new high-water mark; False where the kernel does not allow it."""
     try:

@@ -3,6 +3,7 @@
 import msgspec
 
 from tinytx.bundle import Precision
+from tinytx.measure.attribution import Attribution
 from tinytx.measure.memory import Resident
 from tinytx.measure.scenarios import SamplingPolicy, WarmUp
 
@@ -57,6 +58,8 @@ class Phases(msgspec.Struct, frozen=True, kw_only=True):
     """After a generation to the longest context, by smaps_rollup."""
     separate: bool
     """Whether each phase has its own mark; where the kernel forbids a reset they accumulate."""
+    marked: bool = True
+    """Whether this kernel keeps high-water marks at all; without them the phases are 0."""
 
     @property
     def peak(self) -> int:
@@ -80,6 +83,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     generated: int = 0
     """Tokens of one end-to-end generation."""
     memory: Phases | None = None
+    attribution: Attribution | None = None
     error: str = ""
     error_kind: str = ""
     """The class of ``tinytx.errors`` that the error belongs to."""

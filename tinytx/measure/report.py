@@ -7,9 +7,12 @@ import msgspec
 
 from tinytx.errors import BudgetFailed, MeasurementInvalid, TinytxError, UsageError, os_errors_as
 from tinytx.measure import stats
+from tinytx.measure.attribution import Attribution
 from tinytx.measure.budgets import Row, Verdict
 from tinytx.measure.conditions import Breach, Use
 from tinytx.measure.devices import Standing
+from tinytx.measure.groups import GroupUse
+from tinytx.measure.limits import LimitProof
 from tinytx.measure.machine import Machine
 from tinytx.measure.neighbours import Busy
 from tinytx.measure.protocol import Answer
@@ -24,6 +27,8 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
 
     answer: Answer | None = None
     trouble: str = ""
+    group: GroupUse | None = None
+    """What the control group saw, when the process had one of its own."""
 
 
 class Discarded(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +91,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     before: Machine
     after: Machine
     settings: dict[str, Any]
+    limit: LimitProof | None = None
+    """Whether the peak budget was enforced while memory was measured."""
+    attribution: Attribution | None = None
+    """Where the resident memory went, when it was asked for."""
     during: list[Moment] = []
     """Light looks at the machine, one after each process."""
     neighbours: list[Busy] = []

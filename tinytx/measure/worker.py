@@ -136,28 +136,45 @@ def _some_ids(model: Model, count: int) -> list[int]:
     return [int(i) for i in random.integers(0, model.facts.vocab_size, count)]
 
 
-def measure_memory(load: Callable[[], Model], choose: Choose) -> Phases:
-    """The high-water mark of each phase, then the resident set at rest."""
-    interpreter = memory.high_water()
-    separate = memory.reset_high_water()
-    model = load()
-    loaded = memory.high_water()
-    separate = memory.reset_high_water() and separate
-    longest = model.facts.max_seq_length
-    choose(model.append(_some_ids(model, longest - 1)))
-    prompted = memory.high_water()
-    separate = memory.reset_high_water() and separate
+def read_longest_prompt(model: Model, choose: Choose) -> None:
+    """All but one token of the longest context at once, and the choice of the last."""
+    choose(model.append(_some_ids(model, model.facts.max_seq_length - 1)))
+
+
+def generate_longest(model: Model, choose: Choose) -> None:
+    """From one token to the longest context, one by one."""
     model.reset()
     token = choose(model.append(_some_ids(model, 1)))
-    for _ in range(longest - 1):
+    for _ in range(model.facts.max_seq_length - 1):
         token = choose(model.append([token]))
+
+
+def measure_memory(load: Callable[[], Model], choose: Choose) -> Phases:
+    """The high-water mark of each phase, then the resident set at rest."""
+    marks: list[int] = []
+    separate: list[bool] = []
+
+    def mark() -> None:
+        """End a phase: note its high-water mark and start the next one's."""
+        marks.append(memory.high_water_or_none() or 0)
+        separate.append(memory.reset_high_water())
+
+    mark()
+    model = load()
+    mark()
+    read_longest_prompt(model, choose)
+    mark()
+    generate_longest(model, choose)
+    mark()
+    interpreter, loaded, prompted, decoded = marks
     return Phases(
         interpreter=interpreter,
         load=loaded,
         prompt=prompted,
-        decode=memory.high_water(),
+        decode=decoded,
         at_rest=memory.resident(),
-        separate=separate,
+        separate=all(separate),
+        marked=all(marks),
     )
 
 

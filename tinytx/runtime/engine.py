@@ -104,6 +104,11 @@ class Engine:
         """Tokens in the context so far."""
         return self._length
 
+    @property
+    def cache_bytes(self) -> int:
+        """Size of the key/value cache, which is that of the longest context from the start."""
+        return sum(array.nbytes for array in self._cache.values())
+
     def reset(self) -> None:
         """Forget the context."""
         self._length = 0
