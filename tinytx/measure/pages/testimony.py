@@ -18,7 +18,10 @@ from tinytx.measure.sensors import Frequency
 UNKNOWN = "not told"
 TWICE = ("processor", "architecture", "python", "versions", "counters")
 """What other parts of the page say."""
-IDENTITY = ("processor", "device", "architecture", "cores", "usable_cores", "features", "kernel")
+IDENTITY = (
+    *("processor", "device", "architecture", "cores", "usable_cores", "features"),
+    *("kernel", "kernel_options", "system", "libc"),
+)
 
 
 def flags(value: int) -> str:
@@ -54,6 +57,8 @@ NAMES = {
     "temperature_millicelsius": "temperature",
     "throttled": "Raspberry Pi flags",
     "cores_allowed": "affinity",
+    "kernel_options": "kernel options that bear on measuring",
+    "libc": "C library",
     "frequency": "frequencies of all cores",
     "cooling": "cooling that slows the processor",
     "load_1min": "load average, 1 min",
