@@ -151,9 +151,7 @@ def _limit(report: Report) -> Markup | None:
     ]
     kind = "good" if proof.enforced else "bad"
     told_pairs = [(name, text) for name, text in pairs if text]
-    return join(
-        el("h3", "Memory limit"), el("p", word, class_=kind), facts(told_pairs)
-    )
+    return join(el("h3", "Memory limit"), el("p", word, class_=kind), facts(told_pairs))
 
 
 def _device(report: Report) -> Markup | None:

@@ -72,7 +72,7 @@ def _marks(cell: Cell, row: Row | None) -> list[Mark]:
     if row is not None:
         if row.upper is not None:
             upper = row.upper.base / MS
-            marks.append(Mark(upper, f"99 % bound of p95 {told(upper, 'ms')}", "bound"))
+            marks.append(Mark(upper, f"99 % bound {told(upper, 'ms')}", "bound"))
         limit = row.budget.limit.base / MS
         marks.append(Mark(limit, f"limit {told(limit, 'ms')}", "limit"))
     return marks
