@@ -171,11 +171,11 @@ def memory(folder: Path, rounds: int, label: str) -> list[Figure]:
 def surroundings(folder: Path, rounds: int) -> list[Figure]:
     """What the libraries hold without a model, and what the command line adds."""
     floors = [worker("floor", folder, 0, 1) for _ in range(rounds)]
-    commands = [worker("cli", folder, 200, 1)[0] for _ in range(rounds)]
+    commands = [worker("cli", folder, 400, 1)[0] for _ in range(rounds)]
     named = ("Python alone", "with numpy", "with onnxruntime")
     return [
         *(Figure(name, _mb([f[i] for f in floors], "rss"), "MB") for i, name in enumerate(named)),
-        Figure("`tinytx generate`: resident at the end", _mb(commands, "rss"), "MB"),
+        Figure("`tinytx generate`: resident after 400 tokens", _mb(commands, "rss"), "MB"),
         Figure("`tinytx generate`: peak", _mb(commands, "peak"), "MB"),
     ]
 

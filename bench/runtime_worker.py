@@ -53,7 +53,8 @@ def command(bundle: str, tokens: int) -> list[dict[str, int]]:
     """The same through the command line, which brings click and rich."""
     from tinytx.cli.main import run
 
-    code = run(["generate", bundle, "Once upon a time", "--max-tokens", str(tokens), "--json"])
+    length = ["--max-tokens", str(tokens), "--when-full", "slide"]
+    code = run(["generate", bundle, "Once upon a time", *length, "--json"])
     assert code == 0
     return [memory()]
 
