@@ -8,6 +8,7 @@ never measured by the same process.
 import ctypes
 import math
 import os
+import random
 import signal
 import statistics
 import sys
@@ -132,8 +133,8 @@ def _decided(taken: list[int], looks: Looks) -> bool:
 
 def _some_ids(model: Model, count: int) -> list[int]:
     """Token ids that stand for a prompt: the same on every machine."""
-    random = np.random.default_rng(count)
-    return [int(i) for i in random.integers(0, model.facts.vocab_size, count)]
+    # not numpy.random, which would add 4 MB to the memory that is measured
+    return random.Random(count).choices(range(model.facts.vocab_size), k=count)
 
 
 def read_longest_prompt(model: Model, choose: Choose) -> None:
