@@ -38,9 +38,9 @@ def test_machines_and_threads_are_never_on_one_line(tmp_path: Path, store: Store
     series = read_history(tmp_path).series
     assert sorted(len(one.points) for one in series) == [1, 1, 1, 1, 2]
     told = {one.machine for one in series}
-    assert "Raspberry Pi 4 (Cortex-A72), x86_64, 2 of 2 cores, 1 thread" in told
-    assert "AMD EPYC, x86_64, 2 of 2 cores, 2 threads" in told
-    assert "AMD EPYC, x86_64, 2 of 2 cores, 1 thread, emulated" in told
+    assert "Raspberry Pi 4 (Cortex-A72), x86_64, 2 of 2 cores, 1 thread, float32" in told
+    assert "AMD EPYC, x86_64, 2 of 2 cores, 2 threads, float32" in told
+    assert "AMD EPYC, x86_64, 2 of 2 cores, 1 thread, float32, emulated" in told
 
 
 def test_reports_come_in_the_order_of_their_dates_not_of_their_names(

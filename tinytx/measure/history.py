@@ -1,7 +1,7 @@
 """Stored reports in the order of their dates, one series per machine that can be compared.
 
-Reports of different processors, core counts or threads are never on one line. Bundles are: that a
-new bundle is slower is what a trend is for, so each point says which bundle it is.
+Reports of different processors, core counts, threads or precisions are never on one line. Bundles
+are: that a new bundle is slower is what a trend is for, so each point says which bundle it is.
 """
 
 import logging
@@ -105,6 +105,7 @@ def machine_of(report: Report) -> str:
     parts = [place, machine.architecture, f"{machine.usable_cores} of {machine.cores} cores"]
     if isinstance(threads, int):
         parts.append(f"{threads} thread{'' if threads == 1 else 's'}")
+    parts.append(report.bundle.precision)
     if machine.emulation:
         parts.append("emulated")
     return ", ".join(parts)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tinytx.measure.budgets import Verdict
 from tinytx.measure.conditions import Breach
 from tinytx.measure.devices import load_device, standing
+from tinytx.measure.limits import LimitProof
 from tinytx.measure.pages import html
 from tinytx.measure.report import Discarded, ProcessRun, Report
 
@@ -202,28 +203,15 @@ def test_a_process_that_was_measured_again_is_told(report: Report, read: Read) -
     assert "memory: a process was measured again, since others were busy" in text
 
 
-class Proof:
-    """The shape of a limit proof."""
-
-    enforced = True
-    limit = 512_000_000
-    mechanism = "control group, version 2"
-    reason = ""
-    canary = "killed by signal 9 after 530 MB"
-
-
-class WithProof:
-    """A report with a limit proof, as a newer bench makes it."""
-
-    def __init__(self, report: Report) -> None:
-        self.report, self.limit = report, Proof()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.report, name)
-
-
-def test_a_proven_limit_is_told_with_its_canary(report: Report, read: Read) -> None:
-    text = read(html.render(WithProof(report))).text  # type: ignore[arg-type]
+def test_a_proven_limit_is_told_with_its_canary_and_another_one_with_its_reason(
+    report: Report, read: Read
+) -> None:
+    proven = LimitProof(True, 512_000_000, "control group, version 2", "", "killed at 530 MB")
+    text = read(html.render(replace(report, limit=proven))).text
     assert "The limit bites" in text
-    assert "killed by signal 9 after 530 MB" in text
-    assert "The limit bites" not in read(html.render(report)).text
+    assert "killed at 530 MB" in text
+    loose = LimitProof(False, 512_000_000, "", "not root", "not run", "run it as root")
+    text = read(html.render(replace(report, limit=loose))).text
+    assert "The limit was not enforced" in text
+    assert "run it as root" in text
+    assert "Memory limit" not in read(html.render(report)).text

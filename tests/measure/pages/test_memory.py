@@ -1,47 +1,30 @@
 """Drawings of memory: bars as long as their figures, parts as wide as their shares."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from tinytx.measure.pages import memory
+from tinytx.measure.attribution import Attribution, Part
+from tinytx.measure.pages import html, memory
 from tinytx.measure.report import Report
 
 Page = Any  # of conftest
 Read = Callable[[str], Page]
 
 
-@dataclass
-class Part:
-    name: str
-    bytes: int
-    knob: str
+PARTS = [
+    Part("weights", 25_000_000, "fewer layers"),
+    Part("libraries <b>", 70_000_000, "none"),
+    Part("not explained", 4_000_000, "none"),
+]
 
 
-@dataclass
-class Attribution:
-    total: int = 100_000_000
-    trouble: str = ""
-    parts: list[Part] = field(
-        default_factory=lambda: [
-            Part("weights", 25_000_000, "fewer layers"),
-            Part("libraries <b>", 70_000_000, "none"),
-            Part("cache", 4_000_000, "a shorter context"),
-        ]
-    )
-
-
-class Explained:
-    """A report with an attribution, as a newer bench makes it."""
-
-    def __init__(self, report: Report, attribution: Attribution) -> None:
-        self.report, self.attribution = report, attribution
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.report, name)
+def explained(report: Report, parts: list[Part], trouble: str = "") -> Report:
+    """The report of a bench that was asked why."""
+    found = Attribution(100_000_000, parts, 60_000_000, 1.42, [], trouble)
+    return replace(report, attribution=found)
 
 
 def widths(page: Page, kind: str) -> list[float]:
@@ -71,27 +54,39 @@ def test_without_memory_processes_or_budgets_nothing_breaks(report: Report) -> N
     assert "Memory by phase" in (memory.by_phase(replace(report, budgets=[])) or "")
 
 
-def test_the_parts_are_as_wide_as_their_shares_largest_first(report: Report, read: Read) -> None:
-    page = read(memory.attribution(Explained(report, Attribution())) or "")  # type: ignore[arg-type]
+def test_the_parts_are_as_wide_as_their_shares_largest_first_and_the_remainder_last(
+    report: Report, read: Read
+) -> None:
+    page = read(memory.attribution(explained(report, [PARTS[2], *PARTS[:2]])) or "")
+    assert widths(page, "part") == pytest.approx([100 * 25 / 99, 100 * 4 / 99, 100 * 70 / 99], 1e-3)
+    page = read(memory.attribution(explained(report, PARTS)) or "")
     assert widths(page, "part") == pytest.approx([100 * 70 / 99, 100 * 25 / 99, 100 * 4 / 99], 1e-3)
     assert "libraries <b>" in page.text
     assert not page.all("b")
-    assert "fewer layers" in page.text
-    assert "the parts add up to it within 1.0%" in page.text
-    assert "70.0%" in page.text
+    for words in ("fewer layers", "70.0%", "explain 95.0%", "40 MB are pages of files", "1.42"):
+        assert words in page.text, words
+
+
+def test_every_part_has_a_colour_of_its_own_in_the_style_sheet(report: Report, read: Read) -> None:
+    parts = [Part(f"part {n}", 1_000_000 * (n + 1), "") for n in range(13)]
+    page = read(html.render(explained(report, parts)))
+    kinds = {a["class"].split()[1] for a in page.of_class("part")}
+    assert len(kinds) == 13
+    for kind in kinds:
+        assert f".{kind} {{ fill:" in page.style
 
 
 def test_a_remainder_below_zero_has_no_width_but_is_told(report: Report, read: Read) -> None:
     parts = [Part("weights", 101_000_000, ""), Part("not explained", -1_000_000, "")]
-    page = read(memory.attribution(Explained(report, Attribution(parts=parts))) or "")  # type: ignore[arg-type]
+    page = read(memory.attribution(explained(report, parts)) or "")
     assert widths(page, "part") == [100.0]
     assert "-1 MB" in page.text
 
 
-def test_a_report_that_was_not_asked_why_has_no_attribution(report: Report) -> None:
+def test_a_report_that_was_not_asked_why_has_no_attribution_and_a_failure_says_why(
+    report: Report,
+) -> None:
     assert memory.attribution(report) is None
-    failed = Attribution()
-    failed.trouble = "its worker hung"
-    text = memory.attribution(Explained(report, failed))  # type: ignore[arg-type]
-    assert "No attribution of memory: its worker hung" in (text or "")
-    assert memory.attribution(Explained(report, Attribution(parts=[]))) is None  # type: ignore[arg-type]
+    for parts, trouble, words in (([], "it hung", "it hung"), ([], "", "no parts")):
+        text = memory.attribution(explained(report, parts, trouble)) or ""
+        assert f"No attribution of memory: {words}" in text

@@ -138,7 +138,7 @@ def _processes(found: list[Cell]) -> Markup:
 
 def _limit(report: Report) -> Markup | None:
     """Whether the peak budget was enforced while the workload ran."""
-    proof = getattr(report, "limit", None)
+    proof = report.limit
     if proof is None:
         return None
     word = "The limit bites" if proof.enforced else "The limit was not enforced"
@@ -147,7 +147,7 @@ def _limit(report: Report) -> Markup | None:
         ("mechanism", proof.mechanism or "none"),
         ("canary", proof.canary or "not run"),
         ("reason", proof.reason),
-        ("remedy", getattr(proof, "remedy", "")),
+        ("remedy", proof.remedy),
     ]
     kind = "good" if proof.enforced else "bad"
     told_pairs = [(name, text) for name, text in pairs if text]

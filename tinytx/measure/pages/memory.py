@@ -1,7 +1,6 @@
 """Drawings of memory: each phase against the budgets, and what the resident memory is made of."""
 
-from typing import Any
-
+from tinytx.measure.attribution import Attribution, Part
 from tinytx.measure.pages.axis import Axis
 from tinytx.measure.pages.charts import (
     LINE,
@@ -22,8 +21,8 @@ from tinytx.measure.report import Report
 
 ROW = 42.0
 BAR = 14.0
-COLOURS = 8
-"""Colours of parts in the style sheet; a ninth part begins again."""
+COLOURS = 12
+"""Colours of parts in the style sheet; a thirteenth part begins again."""
 
 
 def by_phase(report: Report) -> Markup | None:
@@ -92,26 +91,26 @@ def _caption(found: list[Phases], worst: Phases) -> str:
 
 def attribution(report: Report) -> Markup | None:
     """What resident memory is made of, when the bench was asked why."""
-    # Any: older reports have no such field, and this page reads them as well.
-    found: Any = getattr(report, "attribution", None)
+    found = report.attribution
     if found is None:
         return None
-    if trouble := getattr(found, "trouble", ""):
-        return el("p", f"No attribution of memory: {trouble}", class_="bad")
-    parts = sorted(found.parts, key=lambda part: part.bytes, reverse=True)
-    if not parts:
-        return None
-    sizes = ", ".join(f"{part.name} {told(part.bytes / MB, 'MB')}" for part in parts)
+    if found.trouble or not found.parts:
+        return el("p", f"No attribution of memory: {found.trouble or 'no parts'}", class_="bad")
+    *named, remainder = found.parts
+    named.sort(key=lambda part: part.bytes, reverse=True)
+    parts = [(part, f"part{n % COLOURS}") for n, part in enumerate(named)]
+    parts.append((remainder, "remainder"))
+    sizes = ", ".join(f"{part.name} {told(part.bytes / MB, 'MB')}" for part, _ in parts)
     title = "What resident memory is made of"
-    picture = drawing("attribution", title, sizes, 30.0, *_stack([part.bytes for part in parts]))
+    picture = drawing("attribution", title, sizes, 30.0, *_stack(parts))
     rows = [
         (
-            join(el("span", class_=f"swatch part{number % COLOURS}"), part.name),
+            join(el("span", class_=f"swatch {kind}"), part.name),
             told(part.bytes / MB, "MB"),
             f"{part.bytes / max(found.total, 1):.1%}",
             part.knob,
         )
-        for number, part in enumerate(parts)
+        for part, kind in parts
     ]
     headings = ("part", "size", "share", "what would change it")
     return join(
@@ -120,25 +119,22 @@ def attribution(report: Report) -> Markup | None:
     )
 
 
-def _stack(sizes: list[int]) -> list[Markup]:
+def _stack(parts: list[tuple[Part, str]]) -> list[Markup]:
     """The parts side by side, as wide as their shares; a part below 0 has no width."""
-    whole = max(sum(max(size, 0) for size in sizes), 1)
+    whole = max(sum(max(part.bytes, 0) for part, _ in parts), 1)
     place, pieces = 0.0, []
-    for number, size in enumerate(sizes):
-        if size > 0:
-            pieces.append(box(place, 2, size / whole, 26, f"part part{number % COLOURS}"))
-            place += size / whole
+    for part, kind in parts:
+        if part.bytes > 0:
+            pieces.append(box(place, 2, part.bytes / whole, 26, f"part {kind}"))
+            place += part.bytes / whole
     return pieces
 
 
-def _explained(found: Any) -> str:
-    """How much the parts explain."""
-    total = f"{told(found.total / MB, 'MB')} at rest"
-    explained = getattr(found, "explained", None)
-    if explained is None:
-        gap = abs(sum(part.bytes for part in found.parts) - found.total) / max(found.total, 1)
-        return f"{total}; the parts add up to it within {gap:.1%}."
+def _explained(found: Attribution) -> str:
+    """How much the parts explain, and what other processes can share."""
+    files = told((found.total - found.anonymous) / MB, "MB")
     return (
-        f"{total}, of which the parts that are named explain {explained:.1%}. "
-        f"The weights are held {found.weight_copies:.2f} times."
+        f"{told(found.total / MB, 'MB')} at rest, of which the parts that are named explain "
+        f"{found.explained:.1%}; {files} are pages of files (libraries), which other processes "
+        f"can share. The weights are held {found.weight_copies:.2f} times."
     )
