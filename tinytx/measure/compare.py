@@ -146,7 +146,7 @@ def _measured(
     found = []
     for name, (what, unit, value) in STATISTICS.get(kind, {}).items():
         sides = [[v for one in answers if (v := value(one)) is not None] for answers in (a, b)]
-        why = reason or ("" if all(sides) else "there are no samples of it")
+        why = reason or _unusable(sides)
         found.append(
             Measured(
                 name=f"{scenario}, {name}",
@@ -159,6 +159,12 @@ def _measured(
             )
         )
     return found
+
+
+def _unusable(sides: list[list[float]]) -> str:
+    if not all(sides):
+        return "there are no samples of it"
+    return "" if min(map(min, sides)) > 0.0 else "a figure of it is not above zero"
 
 
 def _unpaired(one: Measured, figures: list[Measured], confidence: float) -> Difference | None:
