@@ -155,3 +155,13 @@ def test_ctrl_c_ends_with_130_and_leaves_no_worker(tiny_bundle: Path) -> None:
     assert b"interrupted" in errors
     assert workers
     assert psutil.wait_procs(workers, timeout=5)[1] == []
+
+
+def test_a_precision_that_a_bundle_lacks_is_refused(
+    tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = str(tiny_bundle)
+    assert run(["compare", bundle, bundle, "--precision", "float32", "int4"]) == 64
+    assert "holds no int4 model" in capsys.readouterr().err
+    assert run(["compare", bundle, bundle, "--precision", "float32", "int5"]) == 64
+    assert "--precision" in capsys.readouterr().err

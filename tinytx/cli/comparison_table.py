@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from tinytx.measure.bench import Progress
-from tinytx.measure.comparison import Compared, Comparison, Finding, share, signed, unseen
+from tinytx.measure.comparison import Compared, Comparison, Finding, Side, share, signed, unseen
 
 COLOURS = {
     **dict.fromkeys((Finding.FASTER, Finding.SMALLER, Finding.BETTER), "green"),
@@ -47,9 +47,8 @@ def print_comparison(comparison: Comparison, people: Console, details: bool = Tr
     """The table, why a figure has no finding, the warnings, and the sentence."""
     if not people.is_terminal:
         people.width = max(people.width, PLAIN_WIDTH)
-    people.print(_table(comparison))
-    for line in _reasons(comparison):
-        people.print(_safe(line))
+    for drawn in (_table(comparison), *map(_safe, _reasons(comparison))):
+        people.print(drawn)
     if details:
         sure = f"all intervals hold together with {comparison.confidence:.0%} confidence"
         people.print(f"{comparison.basis}; {sure}", style="dim", markup=False)
@@ -85,7 +84,7 @@ def _safe(text: str) -> str:
 
 
 def _table(comparison: Comparison) -> Table:
-    names = f"A {_side(comparison.a.path)}, B {_side(comparison.b.path)}"
+    names = f"A {_side(comparison.a)}, B {_side(comparison.b)}"
     table = Table(title=_safe(names), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("figure")
     for heading in ("A", "B", "change", "interval", "visible from"):
@@ -96,8 +95,9 @@ def _table(comparison: Comparison) -> Table:
     return table
 
 
-def _side(path: str) -> str:
-    return path if len(path) <= 40 else f"...{path[-37:]}"
+def _side(side: Side) -> str:
+    path = side.path if len(side.path) <= 40 else f"...{side.path[-37:]}"
+    return f"{path} ({side.precision})"
 
 
 def _row(figure: Compared) -> list[str]:
