@@ -59,6 +59,17 @@ def test_json_is_one_document_on_stdout(tmp_path: Path, capsys: pytest.CaptureFi
     assert document["overall"].startswith("No difference shown")
 
 
+def test_what_a_report_says_can_neither_paint_nor_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = Path(stored(tmp_path / "a.json", 1_000_000))
+    a.write_text(a.read_text().replace("next token at 16", "[red]x[/nonsense]\\u001b[2J"))
+    assert run(["compare", str(a), str(a)]) == 0
+    err = capsys.readouterr().err
+    assert "[red]x[/nonsense]?[2J," in err
+    assert "\x1b" not in err
+
+
 @pytest.mark.parametrize(("allowed", "code"), [("10", 7), ("60", 0)])
 def test_fail_if_slower_ends_with_7_only_when_that_is_proven(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], allowed: str, code: int
@@ -144,3 +155,13 @@ def test_ctrl_c_ends_with_130_and_leaves_no_worker(tiny_bundle: Path) -> None:
     assert b"interrupted" in errors
     assert workers
     assert psutil.wait_procs(workers, timeout=5)[1] == []
+
+
+def test_a_precision_that_a_bundle_lacks_is_refused(
+    tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = str(tiny_bundle)
+    assert run(["compare", bundle, bundle, "--precision", "float32", "int4"]) == 64
+    assert "holds no int4 model" in capsys.readouterr().err
+    assert run(["compare", bundle, bundle, "--precision", "float32", "int5"]) == 64
+    assert "--precision" in capsys.readouterr().err

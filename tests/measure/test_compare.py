@@ -224,6 +224,13 @@ def test_the_gate_does_not_open_when_latency_was_not_measured(make: Make) -> Non
     assert isinstance(failure(comparison, 0.05), MeasurementInvalid)
 
 
+def test_figures_that_cannot_be_are_not_compared(make: Make) -> None:
+    b = make(seed=2)
+    b.scenarios[1] = scenario("next token at 16", "next_token", [Answer(samples_ns=[0, 0, 5])] * 3)
+    row = next(f for f in compare_reports(make(seed=1), b).figures if f.name.endswith("16, median"))
+    assert (row.finding, row.reason) == (Finding.UNMEASURED, "a figure of it is not above zero")
+
+
 def test_a_scenario_of_one_side_only_is_said_to_be(make: Make) -> None:
     a, b = make(seed=1), make(seed=2)
     fewer = msgspec.structs.replace(b, scenarios=b.scenarios[:2])

@@ -175,8 +175,9 @@ def test_a_real_engine_that_burns_twice_the_time_is_found_to_be_slower(tiny_bund
     assert not {f.finding for f in comparison.figures} & {Finding.FASTER, Finding.UNMEASURED}
 
 
-def test_the_number_of_threads_reaches_the_worker(run: Callable[..., Any], tmp_path: Path) -> None:
-    body = f"open({str(tmp_path / 'threads')!r}, 'w').write(str(task['threads']))"
-    done = run(b={"body": body}, threads=3, pairs=1)
-    assert (tmp_path / "threads").read_text() == "3"
+def test_threads_and_precision_reach_the_worker(run: Callable[..., Any], tmp_path: Path) -> None:
+    words = "f\"{task['threads']} {task['precision']}\""
+    body = f"open({str(tmp_path / 'told')!r}, 'w').write({words})"
+    done = run(b={"body": body}, threads=3, pairs=1, precision=("float32", "float32"))
+    assert (tmp_path / "told").read_text() == "3 float32"
     assert msgspec.to_builtins(done.policy)["processes"]["threads"] == 3

@@ -11,13 +11,15 @@ from tinytx.errors import UsageError
 if TYPE_CHECKING:
     from tinytx.measure.comparison import Comparison
 
-MEASURING = ("pairs", "threads", "time_limit", "scenarios")
+MEASURING = ("pairs", "threads", "time_limit", "scenarios", "precision")
+PATH = click.Path(path_type=Path)
+PRECISION = click.Choice(["float32", "int8", "int4"])
 ONLY_REPORTS = ("different_machines", "different_settings")
 
 
 @click.command()
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.argument("a", type=PATH)
+@click.argument("b", type=PATH)
 @click.option(
     "--pairs",
     type=click.IntRange(1, 1_000),
@@ -34,11 +36,12 @@ ONLY_REPORTS = ("different_machines", "different_settings")
     help="Begin no more pairs after this.",
 )
 @click.option("--threads", type=click.IntRange(1, 1_024), help="Threads of onnxruntime.")
+@click.option("--scenarios", type=PATH, metavar="FILE", help="What to measure. [default: as bench]")
 @click.option(
-    "--scenarios",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="What to measure. [default: as bench]",
+    "--precision",
+    type=(PRECISION, PRECISION),
+    metavar="A B",
+    help="Which model of each bundle, as in: --precision float32 int8. [default: as they say]",
 )
 @click.option("--different-machines", is_flag=True, help="Compare reports of different machines.")
 @click.option("--different-settings", is_flag=True, help="Compare reports of different settings.")
@@ -64,6 +67,7 @@ def command(
     \b
     Example:
       tinytx compare data/bundle other/bundle
+      tinytx compare data/bundle data/bundle --precision float32 int8
       tinytx compare before.json after.json --fail-if-slower 10
     """
     from tinytx.cli.comparison_table import print_comparison, print_unseen
@@ -94,9 +98,8 @@ def command(
 
 
 def _refuse(given: list[str], wrong: tuple[str, ...], why: str) -> None:
-    for name in given:
-        if name in wrong:
-            raise UsageError(f"--{name.replace('_', '-')} {why}")
+    for name in (name for name in given if name in wrong):
+        raise UsageError(f"--{name.replace('_', '-')} {why}")
 
 
 def _unlike(a: Path, b: Path) -> UsageError:
@@ -112,7 +115,6 @@ def _bundles(a: Path, b: Path, quiet: bool, options: dict[str, Any]) -> "Compari
     from tinytx.measure.interleave import InterleaveSettings, interleave
     from tinytx.measure.scenarios import load_scenarios
 
-    policy = load_scenarios(options.pop("scenarios"))
-    settings = InterleaveSettings(scenarios=policy, **options)
+    options["scenarios"] = load_scenarios(options["scenarios"])
     with progress_on(console(quiet)) as show:
-        return compare_bundles(interleave(a, b, settings, show))
+        return compare_bundles(interleave(a, b, InterleaveSettings(**options), show))

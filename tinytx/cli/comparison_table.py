@@ -11,18 +11,12 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from tinytx.measure.bench import Progress
-from tinytx.measure.comparison import Compared, Comparison, Finding, share, signed, unseen
+from tinytx.measure.comparison import Compared, Comparison, Finding, Side, share, signed, unseen
 
 COLOURS = {
-    Finding.FASTER: "green",
-    Finding.SMALLER: "green",
-    Finding.BETTER: "green",
-    Finding.SLOWER: "bold red",
-    Finding.LARGER: "bold red",
-    Finding.WORSE: "bold red",
-    Finding.INVALID: "yellow",
-    Finding.UNMEASURED: "yellow",
-    Finding.INCOMPARABLE: "yellow",
+    **dict.fromkeys((Finding.FASTER, Finding.SMALLER, Finding.BETTER), "green"),
+    **dict.fromkeys((Finding.SLOWER, Finding.LARGER, Finding.WORSE), "bold red"),
+    **dict.fromkeys((Finding.INVALID, Finding.UNMEASURED, Finding.INCOMPARABLE), "yellow"),
 }
 PLAIN_EVERY_SECONDS = 10.0
 PLAIN_WIDTH = 118
@@ -33,9 +27,9 @@ def progress_on(people: Console) -> Iterator[Callable[[Progress], None]]:
     """A bar on a terminal, a line now and then elsewhere."""
     if people.is_terminal and not people.quiet:
         with Bar(console=people, transient=True) as bar:
-            task = bar.add_task("compare", total=None)
+            key = bar.add_task("compare", total=None)
             yield lambda now: bar.update(
-                task, total=now.total, completed=now.done, description=now.doing
+                key, total=now.total, completed=now.done, description=now.doing
             )
         return
     last = time.monotonic()
@@ -53,18 +47,17 @@ def print_comparison(comparison: Comparison, people: Console, details: bool = Tr
     """The table, why a figure has no finding, the warnings, and the sentence."""
     if not people.is_terminal:
         people.width = max(people.width, PLAIN_WIDTH)
-    people.print(_table(comparison))
-    for line in _reasons(comparison):
-        people.print(line, markup=False)
+    for drawn in (_table(comparison), *map(_safe, _reasons(comparison))):
+        people.print(drawn)
     if details:
         sure = f"all intervals hold together with {comparison.confidence:.0%} confidence"
         people.print(f"{comparison.basis}; {sure}", style="dim", markup=False)
     for kind, reasons in comparison.invalid.items():
         for reason in reasons:
-            people.print(f"[yellow]INVALID[/] {kind}: {escape(reason)}")
+            people.print(f"[yellow]INVALID[/] {kind}: {_safe(reason)}")
     for warning in comparison.warnings:
-        people.print(f"[yellow]note:[/] {escape(warning)}")
-    people.print(escape(comparison.overall), style="bold")
+        people.print(f"[yellow]note:[/] {_safe(warning)}")
+    people.print(_safe(comparison.overall), style="bold")
 
 
 def print_unseen(comparison: Comparison, people: Console, slower_than: float) -> None:
@@ -85,9 +78,14 @@ def _reasons(comparison: Comparison) -> list[str]:
     ]
 
 
+def _safe(text: str) -> str:
+    """Text from a file: neither markup nor control characters of a terminal."""
+    return escape("".join(one if one.isprintable() else "?" for one in text))
+
+
 def _table(comparison: Comparison) -> Table:
-    names = f"A {_side(comparison.a.path)}, B {_side(comparison.b.path)}"
-    table = Table(title=escape(names), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    names = f"A {_side(comparison.a)}, B {_side(comparison.b)}"
+    table = Table(title=_safe(names), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("figure")
     for heading in ("A", "B", "change", "interval", "visible from"):
         table.add_column(heading, justify="right")
@@ -97,8 +95,9 @@ def _table(comparison: Comparison) -> Table:
     return table
 
 
-def _side(path: str) -> str:
-    return path if len(path) <= 40 else f"...{path[-37:]}"
+def _side(side: Side) -> str:
+    path = side.path if len(side.path) <= 40 else f"...{side.path[-37:]}"
+    return f"{path} ({side.precision})"
 
 
 def _row(figure: Compared) -> list[str]:
@@ -112,7 +111,7 @@ def _row(figure: Compared) -> list[str]:
     sides = (figure.a, figure.b)
     colour = COLOURS.get(figure.finding, "none")
     return [
-        figure.name,
+        _safe(figure.name),
         *("-" if side is None else str(side).removesuffix(" bits/byte") for side in sides),
         "-" if change is None else signed(change.change),
         interval,

@@ -80,8 +80,8 @@ def compare_bundles(run: Interleaved) -> Comparison:
     facts = [bundle_facts(bundle) for bundle in run.bundles]
     return Comparison(
         mode="interleaved",
-        a=Side(bundle=facts[0].id, path=facts[0].path),
-        b=Side(bundle=facts[1].id, path=facts[1].path),
+        a=_side(facts[0], facts[0].path),
+        b=_side(facts[1], facts[1].path),
         confidence=stats.CONFIDENCE,
         basis=f"{run.done} pairs of fresh processes for each scenario, in the order A B B A; exact "
         "intervals of the signed-rank test, each process being one figure",
@@ -126,8 +126,8 @@ def compare_reports(a: Report, b: Report, paths: tuple[str, str] = ("A", "B")) -
     told = " and ".join(str(min(count, default=0)) for count in counts)
     return Comparison(
         mode="reports",
-        a=Side(bundle=a.bundle.id, path=paths[0], started_at=a.started_at),
-        b=Side(bundle=b.bundle.id, path=paths[1], started_at=b.started_at),
+        a=_side(a.bundle, paths[0], a.started_at),
+        b=_side(b.bundle, paths[1], b.started_at),
         confidence=stats.CONFIDENCE,
         basis=f"{told} processes for each scenario, one report after the other; Student's t on "
         "processes, wider by what a machine changes between two reports "
@@ -139,6 +139,10 @@ def compare_reports(a: Report, b: Report, paths: tuple[str, str] = ("A", "B")) -
     )
 
 
+def _side(facts: BundleFacts, path: str, started_at: str = "") -> Side:
+    return Side(bundle=facts.id, path=path, precision=facts.precision, started_at=started_at)
+
+
 def _measured(
     scenario: str, kind: str, a: Sequence[Answer], b: Sequence[Answer], reason: str
 ) -> list[Measured]:
@@ -146,7 +150,7 @@ def _measured(
     found = []
     for name, (what, unit, value) in STATISTICS.get(kind, {}).items():
         sides = [[v for one in answers if (v := value(one)) is not None] for answers in (a, b)]
-        why = reason or ("" if all(sides) else "there are no samples of it")
+        why = reason or _unusable(sides)
         found.append(
             Measured(
                 name=f"{scenario}, {name}",
@@ -159,6 +163,12 @@ def _measured(
             )
         )
     return found
+
+
+def _unusable(sides: list[list[float]]) -> str:
+    if not all(sides):
+        return "there are no samples of it"
+    return "" if min(map(min, sides)) > 0.0 else "a figure of it is not above zero"
 
 
 def _unpaired(one: Measured, figures: list[Measured], confidence: float) -> Difference | None:

@@ -46,6 +46,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     """Its id."""
     path: str
     """Of the report or of the bundle, as the user gave it."""
+    precision: str
     started_at: str = ""
     """ISO 8601, UTC, for a report."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from tinytx.bundle import Bundle
+from tinytx.bundle import Bundle, Precision
 from tinytx.measure import launch, machine
 from tinytx.measure.bench import HUNG_LIMIT, Progress, check_unchanged
 from tinytx.measure.difference import PAIRS
@@ -41,6 +41,8 @@ class InterleaveSettings:
     """Seconds after which no pair is begun."""
     patience: float = 90.0
     """Seconds beyond its sampling time that a worker may take before it counts as hung."""
+    precision: tuple[Precision, Precision] | None = None
+    """Which model of A and which of B; None takes those that the bundles load by default."""
     scenarios: Scenarios | None = None
     kinds: tuple[str, ...] = ("memory", "next_token", "first_token")
     root: Path = machine.ROOT
@@ -82,11 +84,12 @@ def interleave(
 ) -> Interleaved:
     """Measure both bundles in turns.
 
-    Raises :class:`BundleError` when one is damaged or changes meanwhile, and
-    :class:`PrerequisiteError` when this machine cannot be observed.
+    Raises :class:`BundleError` when one is damaged or changes meanwhile, :class:`UsageError` when
+    it lacks the precision, and :class:`PrerequisiteError` when this machine cannot be observed.
     """
     settings = settings or InterleaveSettings()
-    bundles = (Bundle(a), Bundle(b))
+    chosen = settings.precision or (None, None)
+    bundles = (Bundle(a).preferring(chosen[0]), Bundle(b).preferring(chosen[1]))
     for bundle in bundles:
         bundle.check_files()
     policy = settings.scenarios or load_scenarios()
@@ -186,4 +189,5 @@ def _task(scenario: Paired, bundle: Bundle, policy: Scenarios, seconds: float) -
         seconds=seconds,
         sampling=policy.sampling,
         warm_up=policy.warm_up,
+        precision=bundle.manifest.precision,
     )
