@@ -28,4 +28,4 @@ rm -rf $python/ensurepip $python/lib2to3 $python/pydoc_data $python/distutils $p
 rm -f $python/lib-dynload/_curses* $python/lib-dynload/readline* $python/lib-dynload/_dbm* \
     $python/lib-dynload/_sqlite3* $python/lib-dynload/_test* $python/lib-dynload/_tkinter* \
     $python/lib-dynload/_crypt* $python/lib-dynload/nis* $python/lib-dynload/_xx*
-python3 /strip.py "$python" /usr/lib/python3.11
+python3 /strip.py --keep "$python" /usr/lib/python3.11
