@@ -8,9 +8,8 @@ mkdir -p /debs "$folder/var/lib/dpkg/status.d"
 cd /debs
 dpkg --add-architecture "$architecture"
 apt-get update -qq
-for package in $packages; do
-    apt-get download -qq "$package:$architecture" >/dev/null
-done
+# shellcheck disable=SC2046,SC2086
+apt-get download -qq -o APT::Sandbox::User=root $(printf "%s:$architecture " $packages) >/dev/null
 for deb in *.deb; do
     dpkg-deb -x "$deb" "$folder"
     dpkg-deb -f "$deb" >"$folder/var/lib/dpkg/status.d/$(dpkg-deb -f "$deb" Package)"
