@@ -5,6 +5,11 @@ set -eu
 architecture=$1 lock=$2 folder=$3
 [ -s /run/secrets/ca ] && export PIP_CERT=/run/secrets/ca
 set -- --quiet --require-hashes --no-deps --only-binary=:all: --no-compile --target "$folder" -r "$lock"
+if ls /wheels/*.whl >/dev/null 2>&1; then
+    set -- "$@" --find-links /wheels
+elif grep -q '+cpu' "$lock"; then
+    set -- "$@" --extra-index-url "$TORCH_INDEX_URL"
+fi
 case $architecture in
     amd64) machine=x86_64 ;;
     arm64) machine=aarch64 ;;

@@ -1,7 +1,8 @@
 """Take away what a device never runs, byte-compile once, say what it came to.
 
-    python3 strip.py FOLDER
+    python3 strip.py [--keep] FOLDER PLACE
 
+PLACE is where the folder ends up in the image; with --keep it is only byte-compiled.
 Tests, headers, type stubs, static libraries, command-line scripts and packages' tools go; licences
 and the metadata (what an audit or an SBOM reads) stay.
 """
@@ -29,7 +30,6 @@ WHOLE = (
     "pygments/styles",
     "pygments/formatters",
 )
-INSTALLED = "/usr/local/lib/python3.11/dist-packages"  # where the folder ends up in the image
 
 
 def strip(root: Path) -> None:
@@ -47,7 +47,7 @@ def compile_once(root: Path, installed: str) -> None:
     """Hash-based and unchecked: no time stamp in the file, and no look at the source when run."""
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     done = compileall.compile_dir(
-        root, quiet=2, stripdir=str(root), prependdir=installed, invalidation_mode=mode
+        root, quiet=2, workers=0, stripdir=str(root), prependdir=installed, invalidation_mode=mode
     )
     if not done:
         print("strip: some files could not be byte-compiled", file=sys.stderr)
@@ -58,16 +58,19 @@ def size(path: Path) -> int:
 
 
 def main() -> None:
-    root = Path(sys.argv[1])
-    before = size(root)
-    if len(sys.argv) == 2:  # else the folder is a Python, whose place in the image is given
-        strip(root)
-    kept = size(root)
-    compile_once(root, *(sys.argv[2:] or [INSTALLED]))
+    keep, (root, installed) = sys.argv[1] == "--keep", sys.argv[-2:]
+    folder = Path(root)
+    before = size(folder)
+    if not keep:
+        strip(folder)
+    kept = size(folder)
+    compile_once(folder, installed)
     print(
-        f"strip: {before / 1e6:.1f} MB, {kept / 1e6:.1f} MB kept, {size(root) / 1e6:.1f} compiled"
+        f"strip: {before / 1e6:.1f} MB, {kept / 1e6:.1f} MB kept; {size(folder) / 1e6:.1f} MB",
+        end="",
     )
-    for part in sorted(root.iterdir(), key=size, reverse=True)[:6]:
+    print(" with byte code")
+    for part in sorted(folder.iterdir(), key=size, reverse=True)[:6]:
         print(f"strip: {size(part) / 1e6:8.1f} MB {part.name}")
 
 

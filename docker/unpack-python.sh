@@ -8,9 +8,8 @@ mkdir -p /debs "$folder/var/lib/dpkg/status.d"
 cd /debs
 dpkg --add-architecture "$architecture"
 apt-get update -qq
-for package in $packages; do
-    apt-get download -qq "$package:$architecture" >/dev/null
-done
+# shellcheck disable=SC2046,SC2086
+apt-get download -qq -o APT::Sandbox::User=root $(printf "%s:$architecture " $packages) >/dev/null
 for deb in *.deb; do
     dpkg-deb -x "$deb" "$folder"
     dpkg-deb -f "$deb" >"$folder/var/lib/dpkg/status.d/$(dpkg-deb -f "$deb" Package)"
@@ -28,4 +27,4 @@ rm -rf $python/ensurepip $python/lib2to3 $python/pydoc_data $python/distutils $p
 rm -f $python/lib-dynload/_curses* $python/lib-dynload/readline* $python/lib-dynload/_dbm* \
     $python/lib-dynload/_sqlite3* $python/lib-dynload/_test* $python/lib-dynload/_tkinter* \
     $python/lib-dynload/_crypt* $python/lib-dynload/nis* $python/lib-dynload/_xx*
-python3 /strip.py "$python" /usr/lib/python3.11
+python3 /strip.py --keep "$python" /usr/lib/python3.11
