@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tinytx.bundle import GRAPH, GRAPHS, TOKENIZER, Bundle, ModelFacts, Precision
 from tinytx.errors import BundleError, TokenizerError, UsageError
 from tinytx.runtime import calibration, footprint
+from tinytx.runtime.processor import default_precision
 from tinytx.tokenizer import Tokenizer
 
 Logits = NDArray[np.float32]
@@ -65,11 +66,13 @@ class Engine:
     ) -> "Engine":
         """Load the bundle in ``folder``: its default precision, or another that it holds.
 
+        A quantised default gives way to float32 where that is faster: see
+        :mod:`tinytx.runtime.processor`.
         ``threads=None`` takes as many as are fastest here: see :mod:`tinytx.runtime.calibration`.
         Raises :class:`BundleError`, and :class:`UsageError` for a precision that it lacks.
         """
         bundle = Bundle(Path(folder))
-        chosen = bundle.manifest.choose(precision)
+        chosen = bundle.manifest.choose(precision or default_precision(bundle.manifest))
         tokenizer = _load_tokenizer(bundle)
         footprint.give_back()  # what importing took: the peak is then in the import
 
