@@ -20,11 +20,11 @@ def _kilobytes(path: str, key: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def generate(bundle: str, tokens: int, every: int) -> list[dict[str, int]]:
+def generate(bundle: str, tokens: int, every: int, precision: str | None) -> list[dict[str, int]]:
     """Greedy tokens after a 16-token prompt, again whenever the context is full."""
     from tinytx.runtime.engine import Engine
 
-    engine = Engine.load(bundle)
+    engine = Engine.load(bundle, precision=precision)
     prompt = [engine.tokenizer.start_id, *range(20, 35)]
     marks = []
     pending = prompt
@@ -49,22 +49,28 @@ def floor() -> list[dict[str, int]]:
     return [*marks, {"step": 2, **memory()}]
 
 
-def command(bundle: str, tokens: int) -> list[dict[str, int]]:
+def command(bundle: str, tokens: int, precision: str | None) -> list[dict[str, int]]:
     """The same through the command line, which brings click and rich."""
     from tinytx.cli.main import run
 
     length = ["--max-tokens", str(tokens), "--when-full", "slide"]
-    code = run(["generate", bundle, "Once upon a time", *length, "--json"])
+    arguments = ["generate", bundle, "Once upon a time", *length, "--json"]
+    code = run([*arguments, *(["--precision", precision] if precision else [])])
     assert code == 0
     return [memory()]
 
 
 def main() -> None:
     kind, bundle, tokens, every = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    precision = sys.argv[5] if len(sys.argv) > 5 else None
     if kind == "floor":
         marks = floor()
     else:
-        marks = command(bundle, tokens) if kind == "cli" else generate(bundle, tokens, every)
+        marks = (
+            command(bundle, tokens, precision)
+            if kind == "cli"
+            else generate(bundle, tokens, every, precision)
+        )
     print("\n" + json.dumps(marks))
 
 

@@ -156,7 +156,7 @@ class Manifest(_Record, frozen=True, kw_only=True, omit_defaults=True):
     quality: Quality
     """Of float32."""
     precision: Precision = "float32"
-    """What is loaded when none is asked for."""
+    """What is loaded when none is asked for, on a processor with int8 products."""
     variants: dict[Precision, Variant] = {}
     """Every quantised graph that was tried."""
 
@@ -165,10 +165,12 @@ class Manifest(_Record, frozen=True, kw_only=True, omit_defaults=True):
         """Those whose graph is in the bundle, the most precise first."""
         return [precision for precision, name in GRAPHS.items() if name in self.files]
 
-    def choose(self, precision: Precision | None) -> Precision:
-        """``precision``, or the default. Raises :class:`UsageError` when it is not there."""
-        if precision is None or precision in self.precisions:
-            return precision or self.precision
+    def choose(self, precision: Precision) -> Precision:
+        """``precision``. Raises :class:`UsageError` when it is not there."""
+        if precision in self.precisions:
+            return precision
+        if precision == self.precision:
+            raise BundleError(f"the bundle's manifest lists no {GRAPHS[precision]}")
         variant = self.variants.get(precision)
         why = f": {variant.reason}" if variant is not None and variant.reason else ""
         held = ", ".join(self.precisions)
@@ -243,8 +245,8 @@ class Bundle:
     def id(self) -> str:
         return self.manifest.id
 
-    def preferring(self, precision: Precision | None) -> "Bundle":
-        """This bundle, with ``precision`` as its default where one is given.
+    def preferring(self, precision: Precision) -> "Bundle":
+        """This bundle, with ``precision`` as its default.
 
         Raises :class:`UsageError` when it is not there.
         """

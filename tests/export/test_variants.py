@@ -25,6 +25,7 @@ from tinytx.export.graph import GraphBuilder
 from tinytx.export.quantize import RECIPES, block_size, quantise
 from tinytx.runtime.engine import Engine
 from tinytx.runtime.golden import verify
+from tinytx.runtime.processor import default_precision
 from tinytx.train.checkpoint import load_model
 from tinytx.train.data import open_tokens
 from tinytx.train.evaluate import evaluate
@@ -54,7 +55,7 @@ def copy(shipped: Bundle, tmp_path: Path) -> Path:
 def test_auto_ships_float32_and_every_variant_that_earns_its_place(shipped: Bundle) -> None:
     manifest = shipped.manifest
     assert manifest.precisions == ALL
-    assert manifest.precision == "int4"
+    assert manifest.precision == "int8"
     sizes = [manifest.files[bundle.GRAPHS[p]].size for p in manifest.precisions]
     assert sizes[1] < 0.8 * sizes[0]
     assert sizes[2] < 0.8 * sizes[1]
@@ -90,7 +91,7 @@ def test_each_model_loads_by_its_name_and_the_default_without_one(
     shipped: Bundle, precision: bundle.Precision | None
 ) -> None:
     chosen = Engine.load(shipped.folder, precision=precision).append([1, 9, 7])
-    graph = shipped.read_file(bundle.GRAPHS[precision or "int4"])
+    graph = shipped.read_file(bundle.GRAPHS[precision or default_precision(shipped.manifest)])
     engine = Engine(shipped.manifest.model, graph, Engine.load(shipped.folder).tokenizer)
     np.testing.assert_array_equal(chosen, engine.append([1, 9, 7]))
 
@@ -282,7 +283,7 @@ def test_on_the_command_line_each_model_is_told_and_can_be_chosen(
         assert run([*arguments, "--quiet", "--precision", precision]) == 0
         texts.append(capsys.readouterr().out)
     assert run([*arguments, "--quiet"]) == 0
-    assert capsys.readouterr().out == texts[2]
+    assert capsys.readouterr().out == texts[ALL.index(default_precision(Bundle(copy).manifest))]
 
 
 @pytest.mark.parametrize("command", ["verify", "generate"])

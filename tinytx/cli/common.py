@@ -20,7 +20,7 @@ quiet_option = click.option("--quiet", is_flag=True, help="Print no progress, on
 precision_option = click.option(
     "--precision",
     type=click.Choice(["float32", "int8", "int4"]),
-    help="Which of the bundle's models. [default: as the bundle says]",
+    help="Which of the bundle's models. [default: what suits this processor]",
 )
 bundle_argument = click.argument(
     "bundle", metavar="BUNDLE", type=click.Path(path_type=Path, file_okay=True)

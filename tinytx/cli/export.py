@@ -33,7 +33,7 @@ def command(output_dir: Path, precision: "Choice", as_json: bool, quiet: bool) -
     """Turn the best checkpoint into a bundle: graphs, tokenizer, golden outputs, manifest.
 
     A quantised model earns its place with bits per byte within 1 % of float32's and a file at
-    least 20 % smaller; the smallest that does is the default. Refused with exit code 6 when a
+    least 20 % smaller; the most precise that does is the default. Refused with exit code 6 when a
     graph and the PyTorch model disagree, or when int8 or int4 is asked for and not earned.
 
     \b

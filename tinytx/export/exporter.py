@@ -64,8 +64,8 @@ class ExportResult:
 def export(space: Workspace, precision: Choice = "auto") -> ExportResult:
     """Make ``bundle/`` from the best checkpoint of an output directory.
 
-    ``auto`` ships every quantised variant that earns its place and makes the smallest the
-    default. Raises :class:`ExportError` when something is missing or damaged, or when a variant
+    ``auto`` ships every quantised variant that earns its place; the most precise of them is
+    the default. Raises :class:`ExportError` when something is missing or damaged, or when a variant
     that was asked for does not earn its place, and its kind :class:`ParityError` when graph and
     model disagree: then no bundle is written.
     """
@@ -125,7 +125,7 @@ def _make(
             bytes=score.text_bytes,
             corpus_bits_per_byte=own_bits_per_byte(space.corpus_facts),
         ),
-        precision=[*shipped, "float32"][-2 if shipped else 0],
+        precision=next(iter(shipped), "float32"),
         variants={name: one.facts for name, one in made.items()},
     )
     golden = Golden(

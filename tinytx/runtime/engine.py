@@ -20,6 +20,7 @@ from tinytx.runtime import calibration, footprint
 from tinytx.runtime.generate import Outcome, WhenFull, generate
 from tinytx.runtime.sampling import Sampling
 from tinytx.runtime.scoring import Score, score
+from tinytx.runtime.processor import default_precision
 from tinytx.tokenizer import Tokenizer
 
 Logits = NDArray[np.float32]
@@ -74,11 +75,13 @@ class Engine:
     ) -> "Engine":
         """Load the bundle in ``folder``: its default precision, or another that it holds.
 
+        A quantised default gives way to float32 where that is faster: see
+        :mod:`tinytx.runtime.processor`.
         ``threads=None`` takes as many as are fastest here: see :mod:`tinytx.runtime.calibration`.
         Raises :class:`BundleError`, and :class:`UsageError` for a precision that it lacks.
         """
         bundle = Bundle(Path(folder))
-        chosen = bundle.manifest.choose(precision)
+        chosen = bundle.manifest.choose(precision or default_precision(bundle.manifest))
         tokenizer = _load_tokenizer(bundle)
         footprint.give_back_once("imported")  # the peak is then here, and not in the load
 
