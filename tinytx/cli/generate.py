@@ -1,17 +1,19 @@
 """``tinytx generate``: continue a prompt with a bundle."""
 
-import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tinytx.cli.common import bundle_argument, console, json_option, print_json, quiet_option
+from tinytx.cli.common import bundle_argument, json_option, quiet_option
 
 
 @click.command(name="generate")
 @bundle_argument
-@click.argument("prompt")
+@click.argument("prompt", required=False)
+@click.option(
+    "--prompts", metavar="FILE", type=click.Path(), help="Prompts, one a line; - is stdin."
+)
 @click.option(
     "--max-tokens",
     type=click.IntRange(min=1),
@@ -24,8 +26,36 @@ from tinytx.cli.common import bundle_argument, console, json_option, print_json,
     "--top-k", type=int, default=0, show_default=True, help="Most probable tokens kept; 0: all."
 )
 @click.option("--top-p", type=float, default=0.95, show_default=True, help="Probability kept.")
+@click.option(
+    "--min-p",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Least probability kept, as a share of the best token's.",
+)
+@click.option(
+    "--repetition-penalty",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Above 1: words that were there already become less probable.",
+)
 @click.option("--seed", type=int, help="The same seed gives the same text on the same machine.")
-@click.option("--stop", default="", metavar="TEXT", help="End before this text appears.")
+@click.option(
+    "--stop", multiple=True, metavar="TEXT", help="End before this text appears; may be repeated."
+)
+@click.option(
+    "--when-full",
+    type=click.Choice(["stop", "slide"]),
+    default="stop",
+    show_default=True,
+    help="When the context is full: end, or go on without its older half.",
+)
+@click.option(
+    "--stream/--no-stream",
+    default=None,
+    help="Write the text as it comes, or each one whole; by default as it comes on a terminal.",
+)
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
@@ -34,59 +64,29 @@ from tinytx.cli.common import bundle_argument, console, json_option, print_json,
 @json_option
 @quiet_option
 def command(
-    bundle: Path,
-    prompt: str,
-    max_tokens: int,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    seed: int | None,
-    stop: str,
-    threads: int | None,
-    as_json: bool,
-    quiet: bool,
+    bundle: Path, prompt: str | None, prompts: str | None, threads: int | None, **options: Any
 ) -> None:
-    """Continue PROMPT with the model in BUNDLE; the text streams to stdout.
+    """Continue PROMPT, or each line of a file, with the model in BUNDLE.
 
-    Ends when the context is full: stderr says so.
+    The text goes to stdout; the speed, the seed and why it ended go to stderr. Several prompts
+    are separated by an empty line, and each is continued as if it were the only one.
 
     \b
     Example:
       tinytx generate data/bundle "Once upon a time" --max-tokens 64
+      tinytx generate data/bundle --prompts questions.txt --stop "." --json
     """
+    from tinytx.cli.generate_output import write_texts
+    from tinytx.cli.generate_request import Prompt, Request, read_prompts
+    from tinytx.errors import UsageError
     from tinytx.runtime.engine import Engine
-    from tinytx.runtime.generate import Outcome, generate
-    from tinytx.runtime.sampling import Sampling
 
-    sampling = Sampling(temperature, top_k, top_p, seed)
-    engine, outcome, parts = Engine.load(bundle, threads), Outcome(), []
-    pieces = generate(
-        engine, prompt, max_tokens=max_tokens, sampling=sampling, stop=stop, outcome=outcome
-    )
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    if not as_json:
-        click.echo(prompt, nl=False)
-    began = time.perf_counter()
-    for piece in pieces:
-        parts.append(piece)
-        if not as_json:
-            click.echo(piece, nl=False)
-            sys.stdout.flush()
-    seconds = time.perf_counter() - began
-    if as_json:
-        print_json(
-            {
-                "prompt": prompt,
-                "text": "".join(parts),
-                "tokens": outcome.tokens,
-                "stopped": outcome.stopped,
-                "seconds": seconds,
-                "bundle": engine.bundle_id,
-            }
+    if (prompt is None) == (prompts is None):
+        raise UsageError(
+            "give one prompt or --prompts FILE"
+            if prompt is None
+            else "a prompt and --prompts FILE cannot be given together"
         )
-    else:
-        click.echo()
-    out = console(quiet)
-    if outcome.stopped == "context":
-        out.print(f"(stopped: the context of {engine.facts.max_seq_length} tokens is full)")
-    out.print(f"({outcome.tokens} tokens, {outcome.tokens / seconds:,.0f} tokens/s)")
+    request = Request.of(options)
+    texts = [Prompt(prompt)] if prompt is not None else read_prompts(str(prompts))
+    write_texts(Engine.load(bundle, threads), texts, request)

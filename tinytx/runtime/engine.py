@@ -5,9 +5,9 @@ of this engine, bound once as input and as output: the graph appends to it in pl
 allocates nothing but its own activations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
@@ -17,6 +17,10 @@ from tinytx.bundle import GRAPH, TOKENIZER, Bundle, ModelFacts
 from tinytx.errors import BundleError, TokenizerError, UsageError
 from tinytx.runtime import calibration, footprint
 from tinytx.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from tinytx.runtime.generate import Outcome, WhenFull
+    from tinytx.runtime.scoring import Score
 
 Logits = NDArray[np.float32]
 PROMPT_CHUNK = 256  # tokens; activations of a long prompt stay below 3 MB, at the same speed
@@ -90,6 +94,46 @@ class Engine:
     def reset(self) -> None:
         """Forget the context."""
         self._length = 0
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = 128,
+        temperature: float = 0.8,
+        top_k: int = 0,
+        top_p: float = 0.95,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        seed: int | None = None,
+        stop: str | Sequence[str] = (),
+        when_full: "WhenFull" = "stop",
+        outcome: "Outcome | None" = None,
+    ) -> Iterator[str]:
+        """The continuation of ``prompt``, piece by piece, each of whole characters.
+
+        The options are those of ``tinytx generate``; ``outcome`` is filled in on the way. Raises
+        :class:`UsageError`, at once, for a prompt that does not fit or an option out of range.
+        """
+        from tinytx.runtime.generate import generate
+        from tinytx.runtime.sampling import Sampling
+
+        sampling = Sampling(temperature, top_k, top_p, seed, min_p, repetition_penalty)
+        return generate(
+            self,
+            prompt,
+            max_tokens=max_tokens,
+            sampling=sampling,
+            stop=stop,
+            when_full=when_full,
+            outcome=outcome,
+        )
+
+    def score(self, text: str, stride: int | None = None) -> "Score":
+        """How well the model predicts ``text``: see :func:`tinytx.runtime.scoring.score`."""
+        from tinytx.runtime.scoring import score
+
+        return score(self, text, stride)
 
     def append(self, ids: Sequence[int]) -> Logits:
         """Add tokens to the context; returns the logits of what comes next, float32 [vocab].
