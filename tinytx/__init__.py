@@ -1,34 +1,28 @@
 """tinytx: text in, a small language model on a small computer out, with proof that it fits.
 
-The Python interface is a few names, loaded when they are first used: :class:`Engine` runs a
-bundle, :class:`Sampling` says how tokens are chosen, :class:`Outcome` tells how a generation
-went, :class:`Score` how well a text was predicted. Everything that fails on purpose is a
-:class:`TinytxError`.
+The Python API is these names (docs/python-api.md); they are loaded when they are first asked for,
+so that ``import tinytx`` costs nothing.
 """
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from tinytx.errors import TinytxError
-    from tinytx.runtime.engine import Engine
-    from tinytx.runtime.generate import Outcome
-    from tinytx.runtime.sampling import Sampling
-    from tinytx.runtime.scoring import Score
-
 __version__ = "0.1.0"
-__all__ = ["Engine", "Outcome", "Sampling", "Score", "TinytxError", "__version__"]
+__all__ = ["Engine", "Outcome", "Score", "TinytxError", "__version__"]
 
 _HOMES = {
     "Engine": "tinytx.runtime.engine",
     "Outcome": "tinytx.runtime.generate",
-    "Sampling": "tinytx.runtime.sampling",
     "Score": "tinytx.runtime.scoring",
     "TinytxError": "tinytx.errors",
 }
 
+TYPE_CHECKING = False  # type checkers take it for typing.TYPE_CHECKING, which costs an import
+if TYPE_CHECKING:
+    from tinytx.errors import TinytxError
+    from tinytx.runtime.engine import Engine
+    from tinytx.runtime.generate import Outcome
+    from tinytx.runtime.scoring import Score
 
-def __getattr__(name: str) -> Any:
-    """Import a name of the interface when it is asked for: ``import tinytx`` loads nothing."""
+
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'tinytx' has no attribute {name!r}")
     from importlib import import_module
@@ -37,4 +31,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*globals(), *__all__})

@@ -42,6 +42,13 @@ def test_the_prompt_and_its_continuation_are_streamed_to_stdout_and_the_speed_to
     assert capsys.readouterr() == (out, "")
 
 
+def document_of(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Any:
+    """The only generation of ``--json``."""
+    assert run(["generate", *map(str, arguments), "--json"]) == 0
+    (only,) = json.loads(capsys.readouterr().out)["generations"]
+    return only
+
+
 def test_json_is_one_document_on_stdout(
     tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,18 +58,175 @@ def test_json_is_one_document_on_stdout(
     assert run([*arguments, "--json"]) == 0
     out, err = capsys.readouterr()
     document = json.loads(out)
-    assert document.pop("seconds") > 0
-    assert document == {
+    (made,) = document.pop("generations")
+    assert document == {"bundle": Bundle(tiny_bundle).id, "seed": 3}
+    seconds, first, rate = (
+        made.pop(key) for key in ("seconds", "prompt_seconds", "tokens_per_second")
+    )
+    assert seconds > first > 0
+    assert rate == pytest.approx(9 / seconds)
+    assert made == {
         "prompt": "señor",
         "text": text.removeprefix("señor").removesuffix("\n"),
-        "prompt_tokens": len(Engine.load(tiny_bundle, 1).tokenizer.encode("señor")) + 1,
+        "prompt_tokens": len(Engine.load(tiny_bundle).tokenizer.encode("señor")) + 1,
         "tokens": 9,
-        "slides": 0,
         "stopped": "length",
-        "seed": 3,
-        "bundle": Bundle(tiny_bundle).id,
+        "slides": 0,
     }
     assert "señor" not in err
+
+
+def test_a_seed_that_was_drawn_is_told_and_gives_the_text_again(
+    tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["generate", str(tiny_bundle), "The", "--temperature", "1"]
+    assert run(arguments) == 0
+    first = capsys.readouterr()
+    seed = first.err.rpartition("seed ")[2].rstrip(")\n")
+    assert run([*arguments, "--seed", seed]) == 0
+    assert capsys.readouterr().out == first.out
+    assert run(["generate", str(tiny_bundle), "The", "--temperature", "0"]) == 0
+    assert "seed" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", ""])
+def test_each_line_of_a_file_is_continued_as_if_it_were_alone(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    prompts = ["The quiet", "señor\u2028 a", " boat "]
+    flags = ["--seed", "4", "--max-tokens", "6", "--quiet"]
+    alone = []
+    for prompt in prompts:
+        assert run(["generate", str(tiny_bundle), prompt, *flags]) == 0
+        alone.append(capsys.readouterr().out)
+    file = tmp_path / "prompts.txt"
+    between = ending or "\n"
+    text = f"{between}{prompts[0]}{between}{between}{between.join(prompts[1:])}{ending}"
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert run(["generate", str(tiny_bundle), "--prompts", str(file), *flags]) == 0
+    assert capsys.readouterr().out == "\n".join(alone)
+    assert run(["generate", str(tiny_bundle), "--prompts", str(file), *flags, "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)["generations"]
+    assert [each["prompt"] + each["text"] + "\n" for each in made] == alone
+
+
+def test_prompts_are_read_from_stdin(tiny_bundle: Path) -> None:
+    flags = ["--max-tokens", "2", "--seed", "1"]
+    result = process(tiny_bundle, "--prompts", "-", *flags, input="boat\nniña\n".encode())
+    assert result.returncode == 0, result.stderr
+    first, _, second = result.stdout.decode().partition("\n\n")
+    assert first.startswith("boat")
+    assert second.startswith("niña")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "holds no prompt"),
+        (b"\n\r\n\n", "holds no prompt"),
+        (b"fine\ncaf\xe9\n", "line 2 of"),
+        (b"fine\n\n" + b"word " * 60, "line 3 of"),
+        (b"a" * 10_000_001, "is larger than 10,000,000 bytes"),
+        (None, "cannot read"),
+    ],
+    ids=["empty", "blank", "not UTF-8", "too long", "too large", "a folder"],
+)
+def test_a_bad_file_of_prompts_ends_with_64_before_anything_is_written(
+    tiny_bundle: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: bytes | None,
+    words: str,
+) -> None:
+    file = tmp_path / "prompts.txt"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    assert run(["generate", str(tiny_bundle), "--prompts", str(file)]) == 64
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err.splitlines()[0]
+    assert "prompts.txt" in err.splitlines()[0]
+    assert "Traceback" not in err
+
+
+def test_a_full_context_slides_on_when_asked_and_says_so(
+    tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--max-tokens", "120", "--seed", "1"]
+    assert run(["generate", str(tiny_bundle), "The", *flags, "--when-full", "slide"]) == 0
+    err = capsys.readouterr().err
+    assert "(the context of 48 tokens was full; its older half went, 3 x)" in err
+    assert "(120 tokens, " in err
+    made = document_of(capsys, tiny_bundle, "The", *flags, "--when-full", "slide")
+    assert (made["tokens"], made["stopped"], made["slides"]) == (120, "length", 3)
+
+
+def test_several_stop_texts_may_be_given(
+    tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [tiny_bundle, "The", "--temperature", "0"]
+    whole = document_of(capsys, *arguments)["text"]
+    early, late = whole[len(whole) // 3 :][:3], whole[len(whole) // 2 :][:3]
+    made = document_of(capsys, *arguments, "--stop", late, "--stop", early)
+    assert made["text"] == min(whole.split(early)[0], whole.split(late)[0], key=len)
+    assert made["stopped"] == "stop"
+
+
+@pytest.mark.parametrize("flag", ["--stream", "--no-stream"])
+def test_ctrl_c_keeps_what_was_generated_and_ends_with_130(tiny_bundle: Path, flag: str) -> None:
+    """The process sends itself SIGINT once 20 tokens are there."""
+    script = """
+import os, signal, sys
+from tinytx.cli.main import run
+from tinytx.runtime.sampling import Sampler
+
+real, count = Sampler.__call__, 0
+def counted(self, logits):
+    global count
+    count += 1
+    if count == 20:
+        os.kill(os.getpid(), signal.SIGINT)
+    return real(self, logits)
+Sampler.__call__ = counted
+sys.exit(run(sys.argv[1:]))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script, "generate", tiny_bundle, "The", "--temperature", "0", flag],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    engine = Engine.load(tiny_bundle)
+    tokens, _ = greedy(engine, "The", 19)
+    assert result.returncode == 130
+    assert result.stdout == "The" + engine.tokenizer.decode(tokens) + "\n"
+    assert result.stderr.startswith("(19 tokens, ")
+    assert result.stderr.endswith("tinytx: interrupted\n")
+
+
+def test_text_streams_on_a_terminal_and_when_asked(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr("click.echo", lambda text="", **_: written.append(text))
+    monkeypatch.setattr(
+        "tinytx.cli.generate_output.click.echo", lambda text="", **_: written.append(text)
+    )
+    arguments = ["generate", str(tiny_bundle), "The", "--max-tokens", "9", "--seed", "1", "--quiet"]
+    counts = {}
+    for terminal in (True, False):
+        monkeypatch.setattr("sys.stdout.isatty", lambda terminal=terminal: terminal)
+        for flags in ([], ["--stream"], ["--no-stream"]):
+            written.clear()
+            assert run([*arguments, *flags]) == 0
+            counts[terminal, *flags] = len(written)
+    whole = counts[False,]
+    assert whole == 1
+    assert counts[True, "--no-stream"] == counts[False, "--no-stream"] == 1
+    assert counts[True,] == counts[True, "--stream"] == counts[False, "--stream"] > 5
 
 
 def test_the_same_seed_writes_the_same_text(
@@ -79,19 +243,19 @@ def test_a_full_context_is_told_on_stderr(
     tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["generate", str(tiny_bundle), "", "--max-tokens", "500", "--seed", "1"]) == 0
-    assert "(stopped: the context of 48 tokens is full;" in capsys.readouterr().err
-    assert run(["generate", str(tiny_bundle), "", "--max-tokens", "500", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    assert (
+        "(stopped: the context of 48 tokens is full; --when-full slide goes on)"
+        in capsys.readouterr().err
+    )
+    document = document_of(capsys, tiny_bundle, "", "--max-tokens", "500")
     assert (document["tokens"], document["stopped"]) == (48, "context")
 
 
 def test_a_stop_text_ends_the_text(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["generate", str(tiny_bundle), "The", "--temperature", "0", "--json"]
-    assert run(arguments) == 0
-    whole = json.loads(capsys.readouterr().out)["text"]
+    arguments = [tiny_bundle, "The", "--temperature", "0"]
+    whole = document_of(capsys, *arguments)["text"]
     stop = whole[len(whole) // 2 :][:3]
-    assert run([*arguments, "--stop", stop]) == 0
-    document = json.loads(capsys.readouterr().out)
+    document = document_of(capsys, *arguments, "--stop", stop)
     assert document["text"] == whole.split(stop)[0]
     assert document["stopped"] == "stop"
 
@@ -106,13 +270,13 @@ def test_a_stop_text_ends_the_text(tiny_bundle: Path, capsys: pytest.CaptureFixt
         (["--temperature", "inf"], "temperature"),
         (["--temperature", "warm"], "--temperature"),
         (["--top-k", "-1"], "top-k must be 0 or more"),
-        (["--min-p", "1.1"], "min-p must be from 0 to 1"),
-        (["--min-p", "nan"], "min-p must be from 0 to 1"),
-        (["--repetition-penalty", "0"], "repetition penalty must be above 0"),
-        (["--repetition-penalty", "inf"], "repetition penalty must be above 0"),
-        (["--stop", ""], "a stop text must not be empty"),
-        (["--when-full", "panic"], "--when-full"),
-        (["--prompts", "x"], "give a PROMPT or --prompts, not both"),
+        (["--min-p", "-0.1"], "min-p must be from 0 to 1, not -0.1"),
+        (["--min-p", "nan"], "min-p"),
+        (["--repetition-penalty", "0.5"], "repetition penalty must be from 1 to 100, not 0.5"),
+        (["--repetition-penalty", "inf"], "repetition penalty"),
+        (["--stop", ""], "--stop: a stop text must not be empty"),
+        (["--when-full", "grow"], "--when-full"),
+        (["--prompts", "file"], "a prompt and --prompts FILE cannot be given together"),
         (["--seed", "-1"], "seed must be 0 or more"),
         (["--max-tokens", "0"], "--max-tokens"),
         (["--max-tokens", "-3"], "--max-tokens"),
@@ -136,14 +300,17 @@ def test_a_bad_flag_ends_with_64_and_one_clear_sentence(
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("arguments", [[], ["only-a-bundle"]])
-def test_a_missing_argument_ends_with_64_and_the_usage(
-    capsys: pytest.CaptureFixture[str], arguments: list[str]
+def test_a_missing_argument_ends_with_64_and_one_sentence(
+    tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["generate", *arguments]) == 64
+    assert run(["generate"]) == 64
     err = capsys.readouterr().err
     assert "Missing argument" in err
     assert "Usage: tinytx generate [OPTIONS] BUNDLE [PROMPT]" in err
+    assert run(["generate", str(tiny_bundle)]) == 64
+    assert capsys.readouterr().err == "tinytx: give one prompt or --prompts FILE\n"
+    assert run(["generate", str(tiny_bundle), "The", "--json", "--stream"]) == 64
+    assert "it cannot --stream" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
@@ -162,8 +329,7 @@ def test_too_long_a_prompt_ends_with_64_both_numbers_and_an_empty_stdout(
 def test_the_longest_prompt_that_fits_is_continued(
     tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["generate", str(tiny_bundle), "\n" * 46, "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    document = document_of(capsys, tiny_bundle, "\n" * 46)
     assert (document["tokens"], document["stopped"]) == (2, "context")
 
 

@@ -1,6 +1,8 @@
 """Streaming: whole characters only, stop strings across pieces, and every reason to end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from tinytx.errors import UsageError
 from tinytx.runtime.engine import Engine
-from tinytx.runtime.generate import Outcome, generate, prompt_ids
+from tinytx.runtime.generate import Outcome, _until, generate, prompt_ids
 from tinytx.runtime.golden import greedy
 from tinytx.runtime.sampling import Sampling
 
@@ -121,6 +123,25 @@ def test_a_stop_text_ends_the_stream_before_it_even_across_pieces(text: str, sto
         assert outcome.tokens == len(needed.encode())
 
 
+@settings(CALM, max_examples=200)
+@given(st.data(), st.text("abñ", max_size=20), st.lists(st.text("abñ", min_size=1, max_size=4)))
+def test_it_does_not_matter_how_the_text_was_cut_into_pieces(
+    data: st.DataObject, text: str, stops: list[str]
+) -> None:
+    """Read character by character, the first stop text to be complete ends the text."""
+    expected = text
+    for end in range(len(text) + 1):
+        starts = [end - len(stop) for stop in stops if text[:end].endswith(stop)]
+        if starts:
+            expected = text[: min(starts)]
+            break
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(text)))))
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    outcome = Outcome()
+    assert "".join(_until(stops, iter(pieces), outcome)) == expected
+    assert (outcome.stopped == "stop") == (expected != text)
+
+
 def test_text_that_cannot_begin_the_stop_text_is_not_held_back() -> None:
     engine: Any = Scripted(list(b"abcab!"))
     pieces = generate(engine, "", stop="cd", max_tokens=6)
@@ -150,6 +171,86 @@ def test_a_full_context_ends_the_stream_and_is_told(prompt: str) -> None:
     assert text == "x" * (8 - len(prompt))
     assert outcome == Outcome(prompt_tokens=len(prompt) + 1, tokens=len(text), stopped="context")
     assert engine.length == 8
+
+
+@pytest.mark.parametrize("context", [8, 9])
+def test_a_sliding_context_keeps_the_newer_half_and_starts_anew(context: int) -> None:
+    """Every token is chosen from a context that is a run of the text ending just before it."""
+    engine: Any = Scripted(list(b"abcdefghijklm"), context=context)
+    contexts: list[list[int]] = []
+    append, reset = engine.append, engine.reset
+
+    def record(ids: list[int]) -> NDArray[np.float32]:
+        contexts.append([*(contexts[-1] if engine.length else []), *ids])
+        return append(ids)  # type: ignore[no-any-return]
+
+    def forget() -> None:
+        said = engine.said
+        reset()
+        engine.said = said  # the script goes on
+
+    engine.append, engine.reset = record, forget
+    outcome = Outcome()
+    text = "".join(generate(engine, "", max_tokens=26, when_full="slide", outcome=outcome))
+    assert text == "abcdefghijklm" * 2
+    whole = [START, *text.encode()]
+    half = (context + 1) // 2
+    for i, held in enumerate(contexts):
+        assert held == whole[i + 1 - len(held) : i + 1]
+        assert half <= len(held) <= context or len(held) == i + 1
+    assert (outcome.tokens, outcome.stopped) == (26, "length")
+    assert outcome.slides == sum(b[0] != a[0] or len(b) < len(a) for a, b in pairwise(contexts))
+    assert outcome.slides > 2
+
+
+def test_after_a_slide_the_logits_are_those_of_pytorch_given_the_same_tokens(pair: Any) -> None:
+    """Greedy tokens of a random model, each recomputed by PyTorch from the newer tokens alone."""
+    engine, limit = pair.engine(), pair.facts.max_seq_length
+    seen: list[NDArray[np.float32]] = []
+    append = engine.append
+
+    def record(ids: Sequence[int]) -> NDArray[np.float32]:
+        seen.append(append(ids))
+        return seen[-1]
+
+    engine.append = record  # type: ignore[method-assign]
+    for _ in generate(engine, "The", max_tokens=3 * limit, when_full="slide"):
+        pass
+    assert len(seen) == 3 * limit
+    ids = prompt_ids(engine, "The")
+    context = list(ids)
+    for logits in seen:
+        if len(context) > limit:
+            context = context[-((limit + 1) // 2) :]
+        np.testing.assert_allclose(logits, pair.reference(context)[-1], atol=2e-4)
+        context.append(int(logits.argmax()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"stop": ["a", ""]}, "a stop text must not be empty"),
+        ({"max_tokens": 0}, "max-tokens must be 1 or more, not 0"),
+        ({"when_full": "grow"}, "when-full must be stop or slide, not 'grow'"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_at_once(
+    arguments: dict[str, Any], words: str
+) -> None:
+    engine: Any = Scripted(list(b"x"))
+    with pytest.raises(UsageError, match=words):
+        generate(engine, "", **arguments)
+
+
+def test_a_repetition_penalty_counts_the_prompt_and_what_was_generated() -> None:
+    """A huge penalty: the favourite (of logit 1, all others 0) loses once the text holds it."""
+    engine: Any = Scripted(list(b"aab"))
+    sampling = Sampling(repetition_penalty=100.0)
+    assert "".join(generate(engine, "b", max_tokens=3, sampling=sampling)) == "a" * 2 + "b"
+    engine = Scripted(list(b"aab"))
+    engine.append = lambda ids, append=engine.append: append(ids) + 0.5
+    text = "".join(generate(engine, "b", max_tokens=3, sampling=sampling))
+    assert text == "a\0\x01"
 
 
 def test_a_limit_reached_with_a_full_context_is_the_limit() -> None:

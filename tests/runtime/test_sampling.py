@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tinytx.errors import UsageError
-from tinytx.runtime.sampling import Sampler, Sampling, distribution
+from tinytx.runtime.sampling import Sampler, Sampling, distribution, penalised
 
 CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """Busy machines are slow; that is no failure."""
@@ -79,6 +79,41 @@ def test_a_worked_example() -> None:
     assert ids.tolist() == [1]
 
 
+def test_a_worked_example_of_min_p() -> None:
+    """Probabilities 1/2, 1/4, 1/8, 1/8: a third of the best is 1/6, a quarter is 1/8."""
+    logits = np.log(np.array([1, 4, 1, 2], np.float32))
+    ids, p = distribution(logits, Sampling(1.0, min_p=1 / 3))
+    assert ids.tolist() == [1, 3]
+    np.testing.assert_allclose(p, [2 / 3, 1 / 3], rtol=1e-6)
+    assert distribution(logits, Sampling(1.0, min_p=0.2499))[0].tolist() == [1, 3, 0, 2]
+    assert distribution(logits, Sampling(1.0, top_k=3, min_p=0.2499))[0].tolist() == [1, 3, 0]
+    assert distribution(logits, Sampling(1.0, min_p=1.0))[0].tolist() == [1]
+    assert distribution(logits, Sampling(0.5, min_p=0.2499))[0].tolist() == [1, 3]  # after scaling
+
+
+def test_a_worked_example_of_the_repetition_penalty() -> None:
+    logits = np.array([2.0, -2.0, 0.0, 3.0], np.float32)
+    np.testing.assert_array_equal(penalised(logits, {0, 1, 2}, 2.0), [1.0, -4.0, 0.0, 3.0])
+    np.testing.assert_array_equal(logits, [2.0, -2.0, 0.0, 3.0])
+    sampler = Sampler(Sampling(repetition_penalty=2.0))
+    assert sampler(logits) == 3
+    sampler.observe([3, 3])
+    assert sampler(logits) == 0
+    sampler.observe([0])
+    assert sampler(logits) == 3
+
+
+def test_without_a_penalty_nothing_is_remembered() -> None:
+    sampler = Sampler(Sampling(1.0, seed=1))
+    sampler.observe(range(5))
+    logits = np.linspace(0, 1, 5, dtype=np.float32)
+    assert [sampler(logits) for _ in range(20)] == [
+        token
+        for other in [Sampler(Sampling(1.0, seed=1))]
+        for token in [other(logits) for _ in range(20)]
+    ]
+
+
 def test_ties_are_kept_in_the_order_of_the_ids() -> None:
     logits = np.zeros(8, np.float32)
     assert distribution(logits, Sampling(1.0, top_k=3))[0].tolist() == [0, 1, 2]
@@ -110,11 +145,16 @@ def test_a_huge_temperature_is_uniform() -> None:
         Sampling(1.3, top_k=4, seed=3),
         Sampling(1.0, top_p=0.8, seed=4),
         Sampling(2.0, top_k=6, top_p=0.9, seed=5),
+        Sampling(1.0, min_p=0.2, seed=6),
+        Sampling(1.0, top_k=5, min_p=0.2, seed=7),
     ],
 )
 def test_tokens_are_drawn_as_often_as_their_probability_says(sampling: Sampling) -> None:
     logits = [2.0, -1.0, 0.5, 0.5, 1.5, -3.0, 0.0, 1.0]
     expected, _ = slow(logits, sampling.temperature, sampling.top_k, sampling.top_p)
+    least = sampling.min_p * max(expected.values())
+    total = sum(p for p in expected.values() if p >= least)
+    expected = {token: p / total for token, p in expected.items() if p >= least}
     sampler, array, draws = Sampler(sampling), np.array(logits, np.float32), 20_000
     counts = Counter(sampler(array) for _ in range(draws))
     assert set(counts) <= set(expected)
@@ -162,6 +202,12 @@ def test_a_greedy_sampler_ignores_the_other_settings() -> None:
         ({"top_p": -0.5}, "top-p"),
         ({"top_p": 1.0001}, "top-p"),
         ({"top_p": math.nan}, "top-p"),
+        ({"min_p": -0.1}, "min-p must be from 0 to 1, not -0.1"),
+        ({"min_p": 1.1}, "min-p"),
+        ({"min_p": math.nan}, "min-p"),
+        ({"repetition_penalty": 0.9}, "repetition penalty must be from 1 to 100, not 0.9"),
+        ({"repetition_penalty": math.nan}, "repetition penalty"),
+        ({"repetition_penalty": math.inf}, "repetition penalty"),
         ({"seed": -1}, "seed must be 0 or more, not -1"),
     ],
 )

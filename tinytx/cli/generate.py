@@ -1,108 +1,101 @@
 """``tinytx generate``: continue a prompt with a bundle."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinytx.cli.common import bundle_argument, json_option, precision_option, quiet_option
 
-OPTIONS = (
-    click.option(
-        "--prompts",
-        "prompts_file",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Continue each line of FILE instead of PROMPT.",
-    ),
-    click.option(
-        "--max-tokens",
-        type=click.IntRange(min=1),
-        default=128,
-        show_default=True,
-        help="Stop after so many tokens.",
-    ),
-    click.option("--temperature", type=float, default=0.8, show_default=True, help="0 is greedy."),
-    click.option(
-        "--top-k", type=int, default=0, show_default=True, help="Most probable tokens kept; 0: all."
-    ),
-    click.option("--top-p", type=float, default=0.95, show_default=True, help="Probability kept."),
-    click.option(
-        "--min-p",
-        type=float,
-        default=0.0,
-        show_default=True,
-        help="Least probability kept, as a share of the best token's.",
-    ),
-    click.option(
-        "--repetition-penalty",
-        type=float,
-        default=1.0,
-        show_default=True,
-        help="Above 1, what was said becomes less likely.",
-    ),
-    click.option("--seed", type=int, help="The same seed gives the same text on the same machine."),
-    click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; repeatable."),
-    click.option(
-        "--when-full",
-        type=click.Choice(["stop", "slide"]),
-        default="stop",
-        show_default=True,
-        help="When the context is full: end, or forget its older half and go on.",
-    ),
-    click.option(
-        "--stream/--no-stream",
-        default=True,
-        show_default=True,
-        help="Print each piece at once, or the text at its end.",
-    ),
-    click.option(
-        "--threads",
-        type=click.IntRange(min=1),
-        help="Processor threads; by default as many as are fastest here, measured once.",
-    ),
-)
-
-
-def generation_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command all of :data:`OPTIONS`, in this order."""
-    for option in reversed(OPTIONS):
-        function = option(function)
-    return function
+if TYPE_CHECKING:
+    from tinytx.bundle import Precision
 
 
 @click.command(name="generate")
 @bundle_argument
 @click.argument("prompt", required=False)
-@generation_options
+@click.option(
+    "--prompts", metavar="FILE", type=click.Path(), help="Prompts, one a line; - is stdin."
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="Stop after so many tokens.",
+)
+@click.option("--temperature", type=float, default=0.8, show_default=True, help="0 is greedy.")
+@click.option(
+    "--top-k", type=int, default=0, show_default=True, help="Most probable tokens kept; 0: all."
+)
+@click.option("--top-p", type=float, default=0.95, show_default=True, help="Probability kept.")
+@click.option(
+    "--min-p",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Least probability kept, as a share of the best token's.",
+)
+@click.option(
+    "--repetition-penalty",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Above 1: words that were there already become less probable.",
+)
+@click.option("--seed", type=int, help="The same seed gives the same text on the same machine.")
+@click.option(
+    "--stop", multiple=True, metavar="TEXT", help="End before this text appears; may be repeated."
+)
+@click.option(
+    "--when-full",
+    type=click.Choice(["stop", "slide"]),
+    default="stop",
+    show_default=True,
+    help="When the context is full: end, or go on without its older half.",
+)
+@click.option(
+    "--stream/--no-stream",
+    default=None,
+    help="Write the text as it comes, or each one whole; by default as it comes on a terminal.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Processor threads; by default as many as are fastest here, measured once.",
+)
 @precision_option
 @json_option
 @quiet_option
-@click.pass_context
 def command(
-    context: click.Context,
-    /,
     bundle: Path,
     prompt: str | None,
-    prompts_file: Path | None,
-    **flags: Any,
+    prompts: str | None,
+    threads: int | None,
+    precision: "Precision | None",
+    **options: Any,
 ) -> None:
-    """Continue PROMPT with the model in BUNDLE; the text streams to stdout.
+    """Continue PROMPT, or each line of a file, with the model in BUNDLE.
 
-    With --prompts, each line of a file is a prompt, and the same seed serves each. The speed and
-    the reason for the end go to stderr.
+    The text goes to stdout; the speed, the seed and why it ended go to stderr. Several prompts
+    are separated by an empty line, and each is continued as if it were the only one.
 
     \b
     Example:
       tinytx generate data/bundle "Once upon a time" --max-tokens 64
-      tinytx generate data/bundle --prompts beginnings.txt --json > texts.json
+      tinytx generate data/bundle --prompts questions.txt --stop "." --json
     """
-    if prompt is None and prompts_file is None:
-        raise click.UsageError("Missing argument: a PROMPT, or --prompts FILE", context)
-    if prompt is not None and prompts_file is not None:
-        raise click.UsageError("give a PROMPT or --prompts, not both", context)
-    from tinytx.cli.generation import generate_all, read_prompts
+    from tinytx.cli.generate_output import write_texts
+    from tinytx.cli.generate_request import Prompt, Request, read_prompts
+    from tinytx.errors import UsageError
+    from tinytx.runtime.engine import Engine
 
-    prompts = [prompt] if prompt is not None else read_prompts(prompts_file)  # type: ignore[arg-type]
-    generate_all(bundle, prompts, flags, one=prompt is not None)
+    if (prompt is None) == (prompts is None):
+        raise UsageError(
+            "give one prompt or --prompts FILE"
+            if prompt is None
+            else "a prompt and --prompts FILE cannot be given together"
+        )
+    request = Request.of(options)
+    texts = [Prompt(prompt)] if prompt is not None else read_prompts(str(prompts))
+    write_texts(Engine.load(bundle, threads, precision), texts, request)

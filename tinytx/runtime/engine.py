@@ -8,7 +8,7 @@ allocates nothing but its own activations.
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from tinytx.bundle import GRAPH, GRAPHS, TOKENIZER, Bundle, ModelFacts, Precision
 from tinytx.errors import BundleError, TokenizerError, UsageError
 from tinytx.runtime import calibration, footprint
-from tinytx.runtime.generate import Outcome, WhenFull, generate
-from tinytx.runtime.sampling import Sampling
-from tinytx.runtime.scoring import Score, score
 from tinytx.runtime.processor import default_precision
 from tinytx.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from tinytx.runtime.generate import Outcome, WhenFull
+    from tinytx.runtime.scoring import Score
 
 Logits = NDArray[np.float32]
 LARGEST_CACHE = 512_000_000  # bytes, the whole memory of a device that the promise is made for
@@ -121,15 +122,25 @@ class Engine:
         prompt: str,
         *,
         max_tokens: int = 128,
-        sampling: Sampling | None = None,
+        temperature: float = 0.8,
+        top_k: int = 0,
+        top_p: float = 0.95,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        seed: int | None = None,
         stop: str | Sequence[str] = (),
-        when_full: WhenFull = "stop",
-        outcome: Outcome | None = None,
+        when_full: "WhenFull" = "stop",
+        outcome: "Outcome | None" = None,
     ) -> Iterator[str]:
-        """The continuation of ``prompt`` in pieces: :func:`tinytx.runtime.generate.generate`.
+        """The continuation of ``prompt``, piece by piece, each of whole characters.
 
-        Raises :class:`UsageError` when the prompt does not fit or an option makes no sense.
+        The options are those of ``tinytx generate``; ``outcome`` is filled in on the way. Raises
+        :class:`UsageError`, at once, for a prompt that does not fit or an option out of range.
         """
+        from tinytx.runtime.generate import generate
+        from tinytx.runtime.sampling import Sampling
+
+        sampling = Sampling(temperature, top_k, top_p, seed, min_p, repetition_penalty)
         return generate(
             self,
             prompt,
@@ -140,12 +151,11 @@ class Engine:
             outcome=outcome,
         )
 
-    def score(self, text: str) -> Score:
-        """How well the model predicts ``text``: :func:`tinytx.runtime.scoring.score`.
+    def score(self, text: str, stride: int | None = None) -> "Score":
+        """How well the model predicts ``text``: see :func:`tinytx.runtime.scoring.score`."""
+        from tinytx.runtime.scoring import score
 
-        Forgets the context. Raises :class:`UsageError` for an empty text.
-        """
-        return score(self, text)
+        return score(self, text, stride)
 
     def append(self, ids: Sequence[int]) -> Logits:
         """Add tokens to the context; returns the logits of what comes next, float32 [vocab].

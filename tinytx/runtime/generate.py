@@ -1,23 +1,23 @@
 """Text out of an engine, streamed piece by piece; partial UTF-8 is never given out.
 
-When the context is full, a generation ends ("stop"), or goes on with a window that slides: the
-newest half of the tokens is computed anew as a context of its own. Nothing else is exact, since
-each cached key and value depends on every token before it; one prompt of half the context for each
-half that is generated costs little beside the tokens themselves.
+A full context either ends the text or slides: the oldest half is dropped and the rest is computed
+anew from position 0, so that every key and value is what a fresh context would hold. Moving the
+cache along instead would leave keys rotated for positions that they no longer have, and values
+that still know of tokens which are gone (docs/decisions/0015).
 """
 
 import codecs
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 from tinytx.errors import UsageError
+from tinytx.runtime.engine import Engine
 from tinytx.runtime.sampling import Sampler, Sampling
 
-if TYPE_CHECKING:
-    from tinytx.runtime.engine import Engine
-
 WhenFull = Literal["stop", "slide"]
+clock = time.perf_counter
 
 
 @dataclass
@@ -25,15 +25,21 @@ class Outcome:
     """Filled in while a generation runs."""
 
     prompt_tokens: int = 0
+    """Tokens of the prompt, the start token included."""
     tokens: int = 0
     """Tokens generated so far."""
-    slides: int = 0
-    """How often the oldest half of the context was forgotten."""
     stopped: str = ""
-    """Why it ended: "length" (as many tokens as asked), "context" (full) or "stop"."""
+    """Why it ended: "length" (as many tokens as asked), "context" (full) or "stop" (a stop text);
+    "interrupted" while it has not."""
+    slides: int = 0
+    """How often the context was full and its oldest half was dropped."""
+    prompt_seconds: float = field(default=0.0, compare=False)
+    """Seconds until the first token was there."""
+    seconds: float = field(default=0.0, compare=False)
+    """Seconds from the start to the last token, without what its reader took."""
 
 
-def prompt_ids(engine: "Engine", prompt: str) -> list[int]:
+def prompt_ids(engine: Engine, prompt: str) -> list[int]:
     """Token ids of a prompt, the start token first.
 
     Raises :class:`UsageError` when the prompt leaves no room for one token in the context, or
@@ -54,7 +60,7 @@ def prompt_ids(engine: "Engine", prompt: str) -> list[int]:
 
 
 def generate(
-    engine: "Engine",
+    engine: Engine,
     prompt: str,
     *,
     max_tokens: int = 128,
@@ -65,55 +71,63 @@ def generate(
 ) -> Iterator[str]:
     """The continuation of ``prompt``, an iterator of text that is always whole characters.
 
-    Ends after ``max_tokens`` tokens, before any of the texts in ``stop`` appears, or when the
-    context is full and ``when_full`` is "stop".
-    Raises :class:`UsageError`, at once, when the prompt does not fit or an option makes no sense.
+    Ends after ``max_tokens`` tokens, when the context is full (unless it may slide), or before
+    one of the texts in ``stop`` appears. Raises :class:`UsageError`, at once, when the prompt
+    does not fit or an argument makes no sense.
     """
-    stops = (stop,) if isinstance(stop, str) and stop else tuple(stop)
+    stops = [stop] * bool(stop) if isinstance(stop, str) else list(stop)
     if "" in stops:
         raise UsageError("a stop text must not be empty")
+    if max_tokens < 1:
+        raise UsageError(f"max-tokens must be 1 or more, not {max_tokens}")
     if when_full not in ("stop", "slide"):
         raise UsageError(f"when-full must be stop or slide, not {when_full!r}")
     outcome = outcome if outcome is not None else Outcome()
     sampler = Sampler(sampling or Sampling())
     ids = prompt_ids(engine, prompt)
+    sampler.observe(ids)
     outcome.prompt_tokens = len(ids)
     tokens = _tokens(engine, ids, sampler, max_tokens, when_full, outcome)
-    return _until(stops, _pieces(tokens, engine.tokenizer.piece_bytes), outcome)
+    return _until(stops, _pieces(engine, tokens), outcome)
 
 
 def _tokens(
-    engine: "Engine",
-    context: list[int],
+    engine: Engine,
+    ids: list[int],
     sampler: Sampler,
     max_tokens: int,
     when_full: WhenFull,
     outcome: Outcome,
 ) -> Iterator[int]:
-    """One token id after the other. ``context`` grows with them and, sliding, loses its start."""
-    limit = engine.facts.max_seq_length
-    outcome.stopped = "length"
+    """Token ids, one by one. ``ids`` becomes what the context holds."""
+    outcome.stopped = "interrupted"
     engine.reset()
-    pending: list[int] = list(context)
+    limit = engine.facts.max_seq_length
+    ids = list(ids)
     while outcome.tokens < max_tokens:
-        if engine.length + len(pending) > limit:
-            if when_full == "stop":
-                outcome.stopped = "context"
-                return
-            context = context[-max(limit // 2, 1) :]
-            pending = list(context)
+        full = len(ids) > limit
+        if full and when_full == "stop":
+            outcome.stopped = "context"
+            return
+        began = clock()
+        if full:
+            ids = ids[-((limit + 1) // 2) :]
             engine.reset()
             outcome.slides += 1
-        token = sampler(engine.append(pending), context)
-        pending = [token]
-        context.append(token)
+        token = sampler(engine.append(ids[engine.length :]))
+        sampler.observe([token])
+        ids.append(token)
+        outcome.seconds += clock() - began
+        outcome.prompt_seconds = outcome.prompt_seconds or outcome.seconds
         outcome.tokens += 1
         yield token
+    outcome.stopped = "length"
 
 
-def _pieces(tokens: Iterator[int], table: list[bytes]) -> Iterator[str]:
+def _pieces(engine: Engine, tokens: Iterator[int]) -> Iterator[str]:
     """Whole characters of each token; the bytes of an unfinished one wait for the next."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    table = engine.tokenizer.piece_bytes
     for token in tokens:
         if text := decoder.decode(table[token]):
             yield text
@@ -122,14 +136,14 @@ def _pieces(tokens: Iterator[int], table: list[bytes]) -> Iterator[str]:
 
 
 def _until(stops: Sequence[str], pieces: Iterator[str], outcome: Outcome) -> Iterator[str]:
-    """Ends before the first of the stop texts; holds back what could be the beginning of one."""
+    """Holds back what could be the beginning of a stop text, and ends before the first one."""
     held = ""
     for text in pieces:
         held += text
-        if stops and (end := _first_match(held, stops)) is not None:
+        if (cut := _first_stop(held, stops)) is not None:
             outcome.stopped = "stop"
-            if end:
-                yield held[:end]
+            if cut:
+                yield held[:cut]
             return
         keep = max((_longest_overlap(held, stop) for stop in stops), default=0)
         if len(held) > keep:
@@ -139,8 +153,9 @@ def _until(stops: Sequence[str], pieces: Iterator[str], outcome: Outcome) -> Ite
         yield held
 
 
-def _first_match(text: str, stops: Sequence[str]) -> int | None:
-    """Where the stop text begins that is complete first; it does not depend on the pieces."""
+def _first_stop(text: str, stops: Sequence[str]) -> int | None:
+    """Where the stop text begins that is complete first, read character by character; the longest
+    of those that end at once. So it does not matter how the text was cut into pieces."""
     found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
     return min(found)[1] if found else None
 

@@ -1,7 +1,8 @@
-"""From logits to the next token: greedy, or temperature, top-k and top-p (nucleus)."""
+"""From logits to the next token: repetition penalty, then greedy, or temperature, top-k, top-p
+(nucleus), min-p and one draw, in this order."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from tinytx.errors import UsageError
 
 SMALLEST_TEMPERATURE = 1e-300  # a subnormal one is 0 where the processor flushes those
+MOST_PENALTY = 100.0
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,12 @@ class Sampling:
     """Keep the k most probable tokens; 0 keeps all."""
     top_p: float = 1.0
     """Keep the smallest set of tokens whose probability reaches p."""
-    min_p: float = 0.0
-    """Keep tokens that are at least this share as probable as the best one."""
-    repetition_penalty: float = 1.0
-    """What is in the context already becomes less likely above 1, more likely below."""
     seed: int | None = None
     """The same seed gives the same text on the same machine; None draws one."""
+    min_p: float = 0.0
+    """Keep tokens at least this share as probable as the best one; 0 keeps all."""
+    repetition_penalty: float = 1.0
+    """Above 1, tokens that the prompt or the text holds already become less probable."""
 
     def __post_init__(self) -> None:
         """Raises :class:`UsageError` for a number that makes no sense."""
@@ -36,14 +38,15 @@ class Sampling:
             raise UsageError(f"top-k must be 0 or more, not {self.top_k}")
         if not 0.0 < self.top_p <= 1.0:
             raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
-        if not 0.0 <= self.min_p <= 1.0:
-            raise UsageError(f"min-p must be from 0 to 1, not {self.min_p}")
-        if not 0.0 < self.repetition_penalty < float("inf"):
-            raise UsageError(
-                f"the repetition penalty must be above 0, not {self.repetition_penalty}"
-            )
         if self.seed is not None and self.seed < 0:
             raise UsageError(f"seed must be 0 or more, not {self.seed}")
+        if not 0.0 <= self.min_p <= 1.0:
+            raise UsageError(f"min-p must be from 0 to 1, not {self.min_p}")
+        if not 1.0 <= self.repetition_penalty <= MOST_PENALTY:
+            raise UsageError(
+                f"repetition penalty must be from 1 to {MOST_PENALTY:g}, "
+                f"not {self.repetition_penalty}"
+            )
 
 
 class Sampler:
@@ -54,16 +57,25 @@ class Sampler:
         # The standard library's Mersenne Twister: numpy.random costs 7 MB resident (OpenSSL and
         # its own generators), ten times as long per draw, and the seed's promise is the same.
         self._random = random.Random(sampling.seed)
+        self._seen: set[int] = set()
 
-    def __call__(self, logits: NDArray[np.float32], context: Sequence[int] = ()) -> int:
-        """The next token id, from logits [vocab] and the token ids that came before."""
-        if self.sampling.repetition_penalty != 1.0 and len(context):
-            logits = penalised(logits, context, self.sampling.repetition_penalty)
+    def observe(self, ids: Iterable[int]) -> None:
+        """Token ids that the text holds now: what a repetition penalty makes less probable."""
+        if self.sampling.repetition_penalty != 1.0:
+            self._seen.update(ids)
+
+    def __call__(self, logits: NDArray[np.float32]) -> int:
+        """The next token id, from logits [vocab]."""
+        if self._seen:
+            logits = penalised(logits, self._seen, self.sampling.repetition_penalty)
         if self.sampling.temperature == 0.0:
             return int(logits.argmax())
-        some = self.sampling.top_k or self.sampling.top_p < 1.0 or self.sampling.min_p
-        if not some:  # all tokens: no order needed
-            return self._draw(np.exp(_scaled(logits, self.sampling.temperature)))
+        if self.sampling.top_k == 0 and self.sampling.top_p == 1.0:  # no order needed
+            weights = np.exp(_scaled(logits, self.sampling.temperature))
+            if self.sampling.min_p == 0.0:
+                return self._draw(weights)
+            kept = np.flatnonzero(weights >= self.sampling.min_p)  # the best one's weight is 1
+            return int(kept[self._draw(weights[kept])])
         ids, probabilities = distribution(logits, self.sampling)
         return int(ids[self._draw(probabilities)])
 
@@ -72,6 +84,17 @@ class Sampler:
         cumulative = weights.cumsum()
         drawn = cumulative.searchsorted(self._random.random() * cumulative[-1], side="right")
         return min(int(drawn), len(weights) - 1)
+
+
+def penalised(
+    logits: NDArray[np.float32], seen: Iterable[int], penalty: float
+) -> NDArray[np.float32]:
+    """Logits [vocab] with those of the ``seen`` ids divided by ``penalty`` where they are above 0
+    and multiplied where they are below (Keskar et al. 2019, arXiv 1909.05858, section 4.1)."""
+    ids = np.fromiter(seen, np.int64)
+    changed, held = logits.copy(), logits[ids]
+    changed[ids] = np.where(held > 0, held / penalty, held * penalty)
+    return changed
 
 
 def _scaled(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
@@ -90,8 +113,8 @@ def distribution(
 
     Top-k first, then top-p on what is left (Holtzman et al. 2020, arXiv 1904.09751), then min-p
     (Nguyen et al. 2024, arXiv 2407.01082); ties are ordered by token id, so that every platform
-    keeps the same set. Only tokens that can be kept are sorted: sorting the whole vocabulary would
-    cost more than the model's step.
+    keeps the same set. Only tokens that can be kept are sorted: sorting the whole vocabulary
+    would cost more than the model's step.
     """
     scaled = _scaled(logits, sampling.temperature)
     if 0 < sampling.top_k < len(logits):
@@ -112,24 +135,17 @@ def distribution(
         kept = int(probabilities.cumsum().searchsorted(sampling.top_p, side="left")) + 1
         ids, probabilities = ids[:kept], probabilities[:kept]
         probabilities = probabilities / probabilities.sum()
-    if sampling.min_p > 0.0:
-        kept = int(np.count_nonzero(probabilities >= sampling.min_p * probabilities[0]))
-        ids, probabilities = ids[:kept], probabilities[:kept]  # in order: a prefix
-        probabilities = probabilities / probabilities.sum()
-    return ids, probabilities
+    return _min_p(ids, probabilities, sampling.min_p)
 
 
-def penalised(
-    logits: NDArray[np.float32], context: Sequence[int], penalty: float
-) -> NDArray[np.float32]:
-    """Logits [vocab] in which each token of the context is divided by ``penalty`` where positive
-    and multiplied where negative (Keskar et al. 2019, arXiv 1909.05858), once however often it
-    occurred."""
-    seen = np.unique(np.asarray(context, np.int64))
-    changed = logits.copy()
-    values = changed[seen]
-    changed[seen] = np.where(values > 0, values / penalty, values * penalty)
-    return changed
+def _min_p(
+    ids: NDArray[np.int64], probabilities: NDArray[np.float64], least: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """What is at least ``least`` times as probable as the first, summing to 1 again."""
+    kept = int((probabilities >= least * probabilities[0]).sum())  # sorted: these come first
+    if kept == len(ids):
+        return ids, probabilities
+    return ids[:kept], probabilities[:kept] / probabilities[:kept].sum()
 
 
 def _best(logits: NDArray[np.float32], count: int) -> NDArray[np.int64]:
