@@ -6,7 +6,9 @@ import pytest
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
+from tinytx.measure.attribution import Attribution, Part
 from tinytx.measure.budgets import Verdict
+from tinytx.measure.limits import LimitProof
 from tinytx.measure.pages import markdown
 from tinytx.measure.report import Report
 
@@ -74,6 +76,14 @@ def test_a_code_span_holds_backticks_and_no_pipe() -> None:
     assert markdown.code("x") == "`x`"
     assert markdown.code("a`b``c") == "``` a`b``c ```"
     assert markdown.code("a|b\nc") == "`a¦b c`"
+
+
+def test_attribution_and_limit_are_told_when_there_are_any(report: Report) -> None:
+    found = Attribution(4_000_000, [Part("a|b", 3_000_000, "")], 0, 1.0, [])
+    proof = LimitProof(True, 512_000_000, "control group", "", "killed")
+    text = markdown.render(replace(report, attribution=found, limit=proof))
+    assert "| a&#124;b | 3 MB | 75.0% |" in text
+    assert "- a limit of 512 MB was enforced: control group, killed" in text
 
 
 def test_a_fail_says_why(report: Report) -> None:

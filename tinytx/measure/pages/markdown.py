@@ -45,6 +45,7 @@ def render(report: Report) -> str:
         _reasons(report),
         _folded("Latency", _latency(report)),
         _folded("Memory", _memory(report)),
+        _folded("What the memory is made of", _attribution(report)),
         _folded("How each figure came about", _basis(report)),
         _folded("Machine", _machine(report)),
         f"Repeat it: {code(command(report))}",
@@ -103,10 +104,24 @@ def _memory(report: Report) -> str:
     return grid(("phase", "memory"), [(name, told(size / 1e6, "MB")) for name, size in figures])
 
 
-def _basis(report: Report) -> str:
-    lines = [
-        f"- {text(row.budget.title)}: {text(row.basis)}" for row in report.budgets if row.basis
+def _attribution(report: Report) -> str:
+    found = report.attribution
+    if found is None or not found.parts:
+        return ""
+    rows = [
+        (text(part.name), told(part.bytes / 1e6, "MB"), f"{part.bytes / max(found.total, 1):.1%}")
+        for part in found.parts
     ]
+    return grid(("part", "size", "share"), rows)
+
+
+def _basis(report: Report) -> str:
+    rows = [row for row in report.budgets if row.basis]
+    lines = [f"- {text(row.budget.title)}: {text(row.basis)}" for row in rows]
+    if proof := report.limit:
+        why = f"{proof.mechanism}, {proof.canary}" if proof.enforced else proof.reason
+        word = "was enforced" if proof.enforced else "could not be enforced"
+        lines.append(f"- a limit of {told(proof.limit / 1e6, 'MB')} {word}: {text(why)}")
     return "\n".join(lines)
 
 
