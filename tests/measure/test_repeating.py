@@ -45,16 +45,21 @@ if task["kind"] == "next_token":
     made.write_text(str(count + 1))
     BODY
 else:
-    stat(0, 200, 0)
+    OTHER
 print(json.dumps(answer))
 """
 
 
 def bench(
-    bundle: Path, policy: Scenarios, root: Path, body: str, time_limit: float = 20.0
+    bundle: Path,
+    policy: Scenarios,
+    root: Path,
+    body: str,
+    other: str = "stat(0, 200, 0)",
+    time_limit: float = 20.0,
 ) -> tuple[Report, Row]:
     """A bench whose workers of the next token run ``body``; ``count`` of them ran before."""
-    code = WORKER.replace("ROOT", repr(str(root))).replace("BODY", body)
+    code = WORKER.replace("ROOT", repr(str(root))).replace("BODY", body).replace("OTHER", other)
     settings = BenchSettings(
         scenarios=policy,
         root=root,
@@ -103,6 +108,15 @@ def test_without_time_for_it_nothing_is_repeated(
     report, row = bench(tiny_bundle, policy, tree("vm"), "stat(100, 0, 100)", time_limit=0.001)
     assert thrown_away(report) == []
     assert row.verdict is Verdict.INVALID
+
+
+def test_what_is_not_judged_by_its_latency_is_not_repeated(
+    tiny_bundle: Path, policy: Scenarios, tree: Tree
+) -> None:
+    body, other = "stat(10, 900, 0)", "stat(10, 500, 200)"
+    report, row = bench(tiny_bundle, policy, tree("vm"), body, other)
+    assert thrown_away(report) == []
+    assert (row.verdict, "the host kept" in row.reason) == (Verdict.INVALID, True)
 
 
 def test_slow_samples_are_no_reason_to_repeat(

@@ -33,6 +33,8 @@ def test_frequencies_span_all_cores_that_may_be_used(tree: Tree) -> None:
     assert everywhere.governors == ["schedutil"]
     assert everywhere.capped == pytest.approx(0.8)
     assert sensors.frequency(root, [0, 1]).slowest == 900_000
+    (root / f"{CPU}/cpu1/cpufreq/scaling_max_freq").write_text("750000\n")
+    assert sensors.frequency(root).capped == 0.5
 
 
 def test_a_machine_without_frequencies_has_none(tree: Tree) -> None:

@@ -219,7 +219,7 @@ def good_manifest() -> Manifest:
         epochs=20, epoch_seconds=[10.0] * 20, setup_seconds=1.0, complete=True, machine={}
     )
     files = {"model.onnx": FileFacts(sha256="0" * 64, size=2_000_000)}
-    return cast(Manifest, SimpleNamespace(files=files, training=training))
+    return cast(Manifest, SimpleNamespace(files=files, training=training, precision="float32"))
 
 
 def write(root: Path, files: Files) -> None:
