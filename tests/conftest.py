@@ -32,6 +32,8 @@ TINY = [
     "--set", "training.threads=1", "--quiet",
 ]  # fmt: skip
 """Flags of a model that trains in seconds."""
+EXPORT = ["--precision", "float32", "--quiet"]
+"""Most tests need no quantised model; tests/export/test_variants.py has them."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,7 +59,7 @@ def tiny_run(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     output = tmp_path_factory.mktemp("run") / "out"
     arguments = ["train", "--corpus-path", str(small_corpus), "--output-dir", str(output), *TINY]
     assert run(arguments) == 0
-    assert run(["export", "--output-dir", str(output), "--quiet"]) == 0
+    assert run(["export", "--output-dir", str(output), *EXPORT]) == 0
     return output
 
 

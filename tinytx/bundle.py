@@ -11,18 +11,25 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from tinytx.errors import BundleError
+from tinytx.errors import BundleError, UsageError
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.model"
 GOLDEN = "golden.json"
+Precision = Literal["float32", "int8", "int4"]
+GRAPHS: dict[Precision, str] = {
+    "float32": GRAPH,
+    "int8": "model.int8.onnx",
+    "int4": "model.int4.onnx",
+}
+"""The graph of each precision, from the most precise on; float32 is in every bundle."""
 MAX_MANIFEST_BYTES = 1_000_000
 MAX_FILE_BYTES = 100_000_000
 MAX_BYTES = {TOKENIZER: 8_000_000, GOLDEN: 1_000_000}
@@ -32,6 +39,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Size = Annotated[int, Meta(ge=1, le=1_000_000)]
+TokenId = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 class _Record(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -88,16 +96,27 @@ class TrainingRecord(_Record, frozen=True, kw_only=True):
     machine: dict[str, str]
 
 
-class Parity(_Record, frozen=True, kw_only=True):
+class Parity(_Record, frozen=True, kw_only=True, omit_defaults=True):
     """How far the graph is from the PyTorch model: what export compared and found."""
 
     prompts: Count
     greedy_tokens: Count
     """Greedy tokens that were compared, all equal."""
+    near_ties: Count = 0
+    """Steps beside these where two tokens were too close for either to be wrong."""
+    longest_context: Count = 0
+    """Tokens in the context at the last step of the longest of the prompts."""
     max_abs_logit_difference: float
+    """Over every step of the prompts and of the windows of held-out text."""
     tolerance: float
+    cached_steps: Count = 0
+    """Steps whose logits were computed once more by the graph without its cache."""
+    max_abs_cache_difference: float = 0.0
+    """Of those steps; ``tolerance`` holds here too."""
     torch_bits_per_byte: float
     onnx_bits_per_byte: float
+    bits_tolerance: float = 0.0
+    """The largest relative difference of the two that is let through."""
     compared_bytes: Count
 
 
@@ -110,7 +129,19 @@ class Quality(_Record, frozen=True, kw_only=True):
     """The held-out text's own information, where it is known (the built-in corpus)."""
 
 
-class Manifest(_Record, frozen=True, kw_only=True):
+class Variant(_Record, frozen=True, kw_only=True):
+    """A quantised graph that export made and judged: shipped, or why not."""
+
+    shipped: bool
+    reason: str
+    """Why it is not in the bundle; empty when it is."""
+    size: Count
+    """Bytes of its graph."""
+    bits_per_byte: float
+    """Of the whole held-out text, computed by onnxruntime in this precision."""
+
+
+class Manifest(_Record, frozen=True, kw_only=True, omit_defaults=True):
     """The contents of ``manifest.json``."""
 
     schema: int
@@ -123,20 +154,52 @@ class Manifest(_Record, frozen=True, kw_only=True):
     training: TrainingRecord
     parity: Parity
     quality: Quality
+    """Of float32."""
+    precision: Precision = "float32"
+    """What is loaded when none is asked for."""
+    variants: dict[Precision, Variant] = {}
+    """Every quantised graph that was tried."""
+
+    @property
+    def precisions(self) -> list[Precision]:
+        """Those whose graph is in the bundle, the most precise first."""
+        return [precision for precision, name in GRAPHS.items() if name in self.files]
+
+    def choose(self, precision: Precision | None) -> Precision:
+        """``precision``, or the default. Raises :class:`UsageError` when it is not there."""
+        if precision is None or precision in self.precisions:
+            return precision or self.precision
+        variant = self.variants.get(precision)
+        why = f": {variant.reason}" if variant is not None and variant.reason else ""
+        held = ", ".join(self.precisions)
+        raise UsageError(f"this bundle holds no {precision} model{why}", f"it holds {held}")
+
+    def bits_per_byte(self, precision: Precision) -> float:
+        """Quality of one of :attr:`precisions`."""
+        variant = self.variants.get(precision)
+        return self.quality.bits_per_byte if variant is None else variant.bits_per_byte
 
 
-class GoldenCase(_Record, frozen=True, kw_only=True):
+class GoldenCase(_Record, frozen=True, kw_only=True, omit_defaults=True):
     """A prompt and the greedy tokens that every machine must reproduce."""
 
     prompt: str
-    tokens: list[Annotated[int, Meta(ge=0, le=1_000_000)]]
+    tokens: list[TokenId]
+    near_ties: list[Count] = []
+    """Steps, from 0, where another token was so close that it may win elsewhere; the token
+    written here is fed on, whichever wins."""
+    logits: list[float] = []
+    """A fingerprint of the logits of the last step: ``tinytx.runtime.golden.fingerprint``."""
 
 
-class Golden(_Record, frozen=True, kw_only=True):
+class Golden(_Record, frozen=True, kw_only=True, omit_defaults=True):
     """The contents of ``golden.json``."""
 
     schema: int
     cases: list[GoldenCase]
+    """Of float32."""
+    variants: dict[Precision, list[GoldenCase]] = {}
+    """Of each quantised graph in the bundle."""
 
 
 def encode(document: msgspec.Struct) -> bytes:
@@ -179,6 +242,15 @@ class Bundle:
     @property
     def id(self) -> str:
         return self.manifest.id
+
+    def preferring(self, precision: Precision | None) -> "Bundle":
+        """This bundle, with ``precision`` as its default where one is given.
+
+        Raises :class:`UsageError` when it is not there.
+        """
+        chosen = self.manifest.choose(precision)
+        self.manifest = msgspec.structs.replace(self.manifest, precision=chosen)
+        return self
 
     def read_file(self, name: str) -> bytes:
         """The bytes of one file, checked against the manifest. Raises :class:`BundleError`."""

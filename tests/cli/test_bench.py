@@ -157,6 +157,7 @@ def test_an_attribution_that_failed_says_why(
         (["bench", "x", "--report", "/proc/r.json"], 64, "cannot write --report /proc/r.json"),
         (["bench", "x", "--html", "/proc/r.html"], 64, "cannot write --html /proc/r.html"),
         (["bench", "x", "--markdown", "x/r.md"], 64, "inside the bundle"),
+        (["bench", "x", "--markdown", "-"], 64, "--markdown needs the name of a file"),
         (["bench", "x", "--markdown", "/t", "--html", "/t"], 64, "also the file of --markdown"),
         (["bench", "x", "--threads", "0"], 64, "--threads"),
         (["bench", "x", "--time-limit", "-1"], 64, "--time-limit"),

@@ -11,6 +11,8 @@ import pytest
 from tinytx.bundle import Bundle
 from tinytx.cli.main import run
 
+FLOAT = ["--precision", "float32"]
+
 
 @pytest.fixture
 def output(tiny_run: Path, tmp_path: Path) -> Path:
@@ -21,7 +23,7 @@ def test_an_export_is_told_and_a_second_one_says_that_it_was_skipped(
     output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(output / "bundle")
-    assert run(["export", "--output-dir", str(output)]) == 0
+    assert run(["export", *FLOAT, "--output-dir", str(output)]) == 0
     out, err = capsys.readouterr()
     opened = Bundle(output / "bundle")
     parity = opened.manifest.parity
@@ -30,17 +32,18 @@ def test_an_export_is_told_and_a_second_one_says_that_it_was_skipped(
     assert f"bundle {opened.id[:12]} in {output / 'bundle'}" in err
     assert "27,808 parameters, context 48" in err
     assert f"parity: {parity.greedy_tokens} greedy tokens of {parity.prompts} prompts equal" in err
-    assert f"quality: {opened.manifest.quality.bits_per_byte:.4f} bits per byte" in err
-    assert run(["export", "--output-dir", str(output)]) == 0
+    size, quality = opened.manifest.files["model.onnx"].size, opened.manifest.quality
+    assert f"float32: {size:,} bytes, {quality.bits_per_byte:.4f} bits per byte, the def" in err
+    assert run(["export", *FLOAT, "--output-dir", str(output)]) == 0
     assert f"skipped: {output / 'bundle'} is already made of these files" in capsys.readouterr().err
-    assert run(["export", "--output-dir", str(output), "--quiet"]) == 0
+    assert run(["export", *FLOAT, "--output-dir", str(output), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
 
 
 def test_json_is_one_document_with_the_whole_manifest(
     output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["export", "--output-dir", str(output), "--json"]) == 0
+    assert run(["export", *FLOAT, "--output-dir", str(output), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["bundle"] == str(output / "bundle")
     assert document["skipped"] is True
@@ -94,7 +97,7 @@ def test_bad_input_ends_with_6_and_one_clear_sentence(
     as_json: list[str],
 ) -> None:
     damage(output)
-    assert run(["export", "--output-dir", str(output), *as_json]) == 6
+    assert run(["export", *FLOAT, "--output-dir", str(output), *as_json]) == 6
     out, err = capsys.readouterr()
     assert out == ""
     assert words in err.splitlines()[0]

@@ -69,6 +69,8 @@ def test_json_and_pages_of_the_trend(
         (["x"], "BUNDLE does not go with --history"),
         (["--threads", "1"], "--threads does not go with --history"),
         (["--time-limit", "300"], "--time-limit does not go with --history"),
+        (["--device", "pi-4"], "--device does not go with --history"),
+        (["--scenarios", "f"], "--scenarios does not go with --history"),
         (["--budgets", "f"], "--budgets does not go with --history"),
         (["--report", "f"], "--report does not go with --history"),
         (["--html", "/proc/x.html"], "cannot write --html /proc/x.html"),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,7 +13,6 @@ from tinytx.bundle import Bundle, ModelFacts
 from tinytx.cli.main import run
 from tinytx.errors import ExportError, ParityError
 from tinytx.export import exporter, parity
-from tinytx.export.exporter import export
 from tinytx.export.graph import build_graph
 from tinytx.export.parity import TOLERANCE, check_parity, compare_logits
 from tinytx.runtime.engine import Engine, Logits
@@ -23,6 +23,7 @@ from tinytx.workspace import Workspace
 
 Weights = dict[str, Any]
 Snapshot = Callable[[Workspace], dict[str, str]]
+export = partial(exporter.export, precision="float32")
 
 
 def change(name: str, by: float, at: int = 5) -> Callable[[Weights, ModelFacts], Any]:
@@ -169,8 +170,46 @@ def test_greedy_tokens_alone_refuse_a_difference_that_the_logits_allow(
     space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parity, "TOLERANCE", 1e9)
+    monkeypatch.setattr(parity, "BITS_TOLERANCE", 1e9)
     with pytest.raises(ParityError, match=r"after 'The' the ONNX graph's token \d+ is \d+, PyTor"):
         check_parity(*loaded(space, swapped_layers), ["The"])
+
+
+def test_bits_per_byte_alone_refuse_a_difference_that_the_logits_allow(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "TOLERANCE", 1e9)
+    with pytest.raises(ParityError, match=r"finds 0\.\d+ bits per byte, the ONNX graph 0\.\d+"):
+        check_parity(*loaded(space, change("norm.weight", 0.05)), ["The"])
+
+
+@pytest.mark.parametrize("planted", ENGINES)
+def test_the_cache_is_compared_with_none_at_every_step(
+    space: Workspace, planted: type[Engine]
+) -> None:
+    """No PyTorch needed: the engine contradicts itself."""
+    engine, _, val = loaded(space)
+    assert parity.cache_difference(engine, val)[0] == 48
+    off = planted(engine.facts, (space.bundle / "model.onnx").read_bytes(), engine.tokenizer)
+    try:
+        steps, difference = parity.cache_difference(off, val)
+    except ParityError as error:
+        assert "miscounts its own context" in error.message
+    else:
+        assert steps == 48
+        assert difference > 10 * TOLERANCE
+
+
+def test_at_a_near_tie_either_token_may_win_and_the_recorded_one_is_fed_on(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clear = parity.greedy_case(*loaded(space)[:2], "The").case
+    monkeypatch.setattr(parity, "NEAR_TIE", 1e9)
+    monkeypatch.setattr(parity, "TOLERANCE", 1e9)
+    case = parity.greedy_case(*loaded(space)[:2], "The").case
+    assert case.tokens == clear.tokens
+    assert case.near_ties == list(range(len(case.tokens)))
+    parity.greedy_case(*loaded(space, swapped_layers)[:2], "The")  # other tokens, all near-ties
 
 
 def test_a_planted_difference_shows_in_the_logits_and_in_the_bits(space: Workspace) -> None:
@@ -184,15 +223,19 @@ def test_a_planted_difference_shows_in_the_logits_and_in_the_bits(space: Workspa
 def test_the_record_says_what_was_compared(space: Workspace) -> None:
     record, cases = check_parity(*loaded(space), ["", "The", "señor"])
     assert record.prompts == 3
-    assert record.greedy_tokens == sum(len(case.tokens) for case in cases)
+    steps = sum(len(case.tokens) for case in cases)
+    ties = sum(len(case.near_ties) for case in cases)
+    assert (record.greedy_tokens, record.near_ties) == (steps - ties, ties)
+    assert record.longest_context == record.cached_steps == 48
     assert record.tolerance == TOLERANCE
+    assert 0 < record.max_abs_cache_difference < TOLERANCE / 10
     assert record.torch_bits_per_byte == pytest.approx(record.onnx_bits_per_byte, rel=1e-5)
     assert 0 < record.compared_bytes < space.val_text.stat().st_size
 
 
 def test_bits_are_minus_the_binary_logarithm_of_the_probabilities() -> None:
     logits = np.log(np.array([[1, 1, 2], [8, 4, 4], [1, 1, 1e-30]], np.float32))
-    bits = parity._bits(logits, np.array([2, 1, 0]))
+    bits = parity.total_bits(logits, np.array([2, 1, 0]))
     assert bits == pytest.approx(1 + 2 + 1)
     huge = np.array([[1e30, 0.0]], np.float32)
-    assert parity._bits(huge, np.array([0])) == 0.0
+    assert parity.total_bits(huge, np.array([0])) == 0.0

@@ -18,32 +18,57 @@ VmFlags: rd mr mw me sd
 Rss:                   4 kB
 Anonymous:             0 kB
 560000-570000 rw-p 00000000 00:00 0                          [heap]
+Rss:                  64 kB
 Anonymous:            64 kB
 7f0000-7f8000 r-xp 00001000 fe:00 12                         /opt/a folder/lib x.so
 Rss:                  32 kB
 Anonymous:             0 kB
 7f8000-7f9000 r--p 00009000 fe:00 12                         /opt/a folder/lib x.so
+Rss:                   4 kB
 Anonymous:             4 kB
+7f9000-7fa000 r-xp 0000a000 fe:00 12                         /opt/nothing resident.so
+Rss:                   0 kB
+Anonymous:             0 kB
 7fa000-7fb000 r--s 00000000 fe:00 13                         /var/cache/shared
+Rss:                   4 kB
 Anonymous:             0 kB
 7fb000-7fc000 r--p 00000000 00:06 14                         /dev/something
+Rss:                   4 kB
 Anonymous:             0 kB
 7fc000-7fd000 r-xp 00000000 00:00 0
+Rss:                   4 kB
 Anonymous:             0 kB
 7fd000-7fe000 r-xp 00000000 00:00 0                          [vdso]
+Rss:                   4 kB
 Anonymous:             0 kB
 7fffe000-80000000 r-xp 00000000 fe:00 15                     /usr/lib/gone.so (deleted)
+Rss:                   8 kB
 Anonymous:             0 kB
 """
 
 
 def test_only_private_read_only_mappings_of_files_without_a_written_page_are_chosen() -> None:
-    assert list(unchanged_file_mappings(SMAPS.splitlines(keepends=True))) == [
+    assert unchanged_file_mappings(SMAPS.splitlines(keepends=True)) == [
         (0x55D000, 0x2000),
         (0x7F0000, 0x8000),
         (0x7FFFE000, 0x2000),
     ]
-    assert list(unchanged_file_mappings([])) == []
+    assert unchanged_file_mappings([]) == []
+
+
+@pytest.mark.parametrize("made_up", ["Anonymous:             0 kB", "Anonymous: 0 kB\nRss: 0 kB"])
+def test_counts_that_show_no_written_relocations_are_not_believed(made_up: str) -> None:
+    """qemu's user mode reports zeros; a program without its relocations crashes."""
+    lines = SMAPS.replace("Anonymous:             4 kB", made_up).splitlines()
+    assert unchanged_file_mappings(lines) == []
+
+
+def test_this_very_process_has_both_kinds() -> None:
+    with Path("/proc/self/smaps").open() as lines:
+        chosen = unchanged_file_mappings(lines)
+    with Path("/proc/self/maps").open() as lines:
+        files = [line for line in lines if "/" in line]
+    assert 0 < len(chosen) < len(files)
 
 
 PROGRAM = """

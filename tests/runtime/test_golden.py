@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -13,6 +14,7 @@ from tinytx import bundle
 from tinytx.bundle import GOLDEN, GRAPH, Bundle, Golden, GoldenCase
 from tinytx.cli.main import run
 from tinytx.errors import BundleError
+from tinytx.runtime import golden as golden_outputs
 from tinytx.runtime.engine import Engine
 from tinytx.runtime.golden import greedy, verify
 
@@ -26,10 +28,12 @@ def golden(*cases: tuple[str, list[int]]) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_bundle_reproduces_its_golden_outputs(tiny_bundle: Path, threads: int) -> None:
-    checked, tokens = verify(tiny_bundle, threads)
-    cases = checked.golden().cases
-    assert tokens == sum(len(case.tokens) for case in cases) > 50
-    assert checked.id == Bundle(tiny_bundle).id
+    verified = verify(tiny_bundle, threads)
+    cases = verified.bundle.golden().cases
+    exact = sum(len(case.tokens) - len(case.near_ties) for case in cases)
+    assert verified.tokens == {"float32": exact}
+    assert exact > 200
+    assert verified.bundle.id == Bundle(tiny_bundle).id
     prompts = [case.prompt for case in cases]
     assert "" in prompts
     assert any(not prompt.isascii() for prompt in prompts)
@@ -75,8 +79,72 @@ def test_the_first_token_that_differs_is_named(copy: Path, seal: Seal) -> None:
 def test_more_golden_tokens_than_the_context_holds_are_refused(copy: Path, seal: Seal) -> None:
     tokens, _ = greedy(Engine.load(copy), "The", 1_000)
     seal(copy, golden(("The", [*tokens, 0])))
-    with pytest.raises(BundleError, match=f"token {len(tokens) + 1} differs"):
+    with pytest.raises(BundleError, match=r"golden tokens of .* do not fit its model"):
         verify(copy)
+
+
+def only_case(folder: Path, **changes: Any) -> dict[str, bytes]:
+    """The golden case after "The", changed, and no other."""
+    case = next(c for c in Bundle(folder).golden().cases if c.prompt == "The")
+    changed = msgspec.structs.replace(case, **changes)
+    return {GOLDEN: bundle.encode(Golden(schema=1, cases=[changed]))}
+
+
+def test_at_a_near_tie_the_second_best_token_is_let_through_when_it_is_close_enough(
+    copy: Path, seal: Seal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recorded token is fed on, so that the tokens after it belong to it."""
+    engine = Engine.load(copy)
+    ids = [engine.tokenizer.start_id, *engine.tokenizer.encode("The")]
+    logits = engine.append(ids)
+    second = int(logits.argsort()[-2])
+    lead = float(logits.max() - logits[second])
+    tokens = [second, int(engine.append([second]).argmax())]
+    seal(copy, only_case(copy, tokens=tokens, near_ties=[0], logits=[]))
+    with pytest.raises(BundleError, match="token 1 differs"):
+        verify(copy)
+    monkeypatch.setitem(golden_outputs.NEAR_TIES, "float32", lead + 1e-6)
+    assert verify(copy).tokens == {"float32": 1}
+    seal(copy, only_case(copy, tokens=tokens, near_ties=[], logits=[]))
+    with pytest.raises(BundleError, match="token 1 differs"):
+        verify(copy)
+
+
+def test_one_changed_weight_that_leaves_every_token_is_found_by_the_fingerprint(
+    copy: Path, seal: Seal
+) -> None:
+    """A weight of the head's row of a token that no golden output holds, changed by a tenth."""
+    golden_ids = {t for case in Bundle(copy).golden().cases for t in case.tokens}
+    unseen = next(i for i in range(319, 0, -1) if i not in golden_ids)
+    model = onnx.load_model(copy / GRAPH)
+    tensor = next(t for t in model.graph.initializer if t.name == "embedding.weight")
+    table = np.array(numpy_helper.to_array(tensor))
+    at = np.unravel_index(np.abs(table[unseen]).argmax(), table[unseen].shape)
+    table[unseen][at] *= 1.1
+    tensor.CopyFrom(numpy_helper.from_array(table, tensor.name))
+    seal(copy, {GRAPH: model.SerializeToString()})
+    with pytest.raises(BundleError, match="the logits of the last step are off by"):
+        verify(copy)
+    without = [msgspec.structs.replace(c, logits=[]) for c in Bundle(copy).golden().cases]
+    seal(copy, {GOLDEN: bundle.encode(Golden(schema=1, cases=without))})
+    verify(copy)  # the tokens alone do not see it
+
+
+@pytest.mark.parametrize("logits", [[0.0], [0.0] * 33, [1e30] * 32])
+def test_a_fingerprint_of_another_model_is_refused(
+    copy: Path, seal: Seal, logits: list[float]
+) -> None:
+    seal(copy, only_case(copy, logits=logits))
+    with pytest.raises(BundleError, match=r"not of its model|are off by"):
+        verify(copy)
+
+
+def test_a_fingerprint_counts_every_logit_once() -> None:
+    logits = np.arange(100, dtype=np.float32)
+    found = golden_outputs.fingerprint(logits)
+    assert found[:2] == [np.mean([0, 32, 64, 96]), np.mean([1, 33, 65, 97])]
+    assert len(found) == 32
+    assert golden_outputs.fingerprint(logits[:3]) == [0.0, 1.0, 2.0]
 
 
 def test_a_golden_prompt_that_does_not_fit_is_refused(copy: Path, seal: Seal) -> None:

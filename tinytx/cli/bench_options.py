@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tinytx.cli.common import F
+from tinytx.cli.common import F, precision_option
 
 if TYPE_CHECKING:
     from tinytx.measure.bench import BenchSettings
@@ -33,6 +33,7 @@ MEASURING = (
         help="Say what the figures mean for this device, such as pi-4 or pi-zero-2w.",
     ),
     click.option("--threads", type=click.IntRange(1, 1_024), help="Threads of onnxruntime."),
+    precision_option,
     click.option(
         "--time-limit",
         type=click.FloatRange(1, 86_400),
@@ -101,6 +102,7 @@ def budgets_and_settings(flags: dict[str, Any]) -> "tuple[list[Budget], BenchSet
     settings = BenchSettings(
         threads=flags["threads"],
         time_limit=flags["time_limit"],
+        precision=flags["precision"],
         scenarios=load_scenarios(flags["scenario_file"]) if flags["scenario_file"] else None,
         device=load_device(flags["device"]) if flags["device"] is not None else None,
         why=flags["why"],

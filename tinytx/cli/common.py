@@ -17,6 +17,11 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Print no progress, only the result.")
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["float32", "int8", "int4"]),
+    help="Which of the bundle's models. [default: as the bundle says]",
+)
 bundle_argument = click.argument(
     "bundle", metavar="BUNDLE", type=click.Path(path_type=Path, file_okay=True)
 )

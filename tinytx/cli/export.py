@@ -1,10 +1,15 @@
 """``tinytx export``: best checkpoint to a verified bundle."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tinytx.cli.common import console, json_option, print_json, quiet_option, require
+
+if TYPE_CHECKING:
+    from tinytx.bundle import Manifest
+    from tinytx.export.exporter import Choice
 
 
 @click.command(name="export")
@@ -15,12 +20,21 @@ from tinytx.cli.common import console, json_option, print_json, quiet_option, re
     show_default=True,
     help="Where `tinytx train` wrote; the bundle goes into its folder `bundle`.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "int8", "int4"]),
+    default="auto",
+    show_default=True,
+    help="Quantised models beside float32; auto: every one that earns its place.",
+)
 @json_option
 @quiet_option
-def command(output_dir: Path, as_json: bool, quiet: bool) -> None:
-    """Turn the best checkpoint into a bundle: graph, tokenizer, golden outputs, manifest.
+def command(output_dir: Path, precision: "Choice", as_json: bool, quiet: bool) -> None:
+    """Turn the best checkpoint into a bundle: graphs, tokenizer, golden outputs, manifest.
 
-    Refused with exit code 6 when the graph and the PyTorch model disagree.
+    A quantised model earns its place with bits per byte within 1 % of float32's and a file at
+    least 20 % smaller; the smallest that does is the default. Refused with exit code 6 when a
+    graph and the PyTorch model disagree, or when int8 or int4 is asked for and not earned.
 
     \b
     Example:
@@ -31,7 +45,7 @@ def command(output_dir: Path, as_json: bool, quiet: bool) -> None:
     from tinytx.workspace import Workspace
 
     space = Workspace(output_dir)
-    result = export(space)
+    result = export(space, precision)
     manifest = result.manifest
     out = console(quiet)
     if result.skipped:
@@ -39,14 +53,12 @@ def command(output_dir: Path, as_json: bool, quiet: bool) -> None:
     parity = manifest.parity
     out.print(f"bundle {manifest.id[:12]} in {space.bundle}", markup=False)
     out.print(
-        f"  model.onnx {manifest.files['model.onnx'].size:,} bytes, "
-        f"{manifest.model.parameters:,} parameters, context {manifest.model.max_seq_length}"
-    )
-    out.print(
+        f"  {manifest.model.parameters:,} parameters, context {manifest.model.max_seq_length}\n"
         f"  parity: {parity.greedy_tokens} greedy tokens of {parity.prompts} prompts equal, "
         f"logits within {parity.max_abs_logit_difference:.1e} of PyTorch's"
     )
-    out.print(f"  quality: {manifest.quality.bits_per_byte:.4f} bits per byte of held-out text")
+    for line in precision_lines(manifest):
+        out.print(line, markup=False)
     if as_json:
         import msgspec
 
@@ -57,3 +69,19 @@ def command(output_dir: Path, as_json: bool, quiet: bool) -> None:
                 "manifest": msgspec.to_builtins(manifest),
             }
         )
+
+
+def precision_lines(manifest: "Manifest") -> list[str]:
+    """Each model: size, quality, and whether it is the default or why it is not there."""
+    from tinytx.bundle import GRAPHS
+
+    lines = []
+    for precision in GRAPHS:
+        if precision in manifest.precisions:
+            size = manifest.files[GRAPHS[precision]].size
+            quality = manifest.bits_per_byte(precision)
+            default = ", the default" if precision == manifest.precision else ""
+            lines.append(f"  {precision}: {size:,} bytes, {quality:.4f} bits per byte{default}")
+        elif precision in manifest.variants:
+            lines.append(f"  {precision}: not shipped: {manifest.variants[precision].reason}")
+    return lines

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tinytx.cli.common import bundle_argument, json_option, quiet_option
+from tinytx.cli.common import bundle_argument, json_option, precision_option, quiet_option
 
 OPTIONS = (
     click.option(
@@ -76,6 +76,7 @@ def generation_options(function: Callable[..., None]) -> Callable[..., None]:
 @bundle_argument
 @click.argument("prompt", required=False)
 @generation_options
+@precision_option
 @json_option
 @quiet_option
 @click.pass_context

@@ -74,7 +74,7 @@ def generate_all(bundle: Path, prompts: list[str], flags: dict[str, Any], one: b
     seed = random.randrange(SEEDS) if flags["seed"] is None else flags["seed"]
     names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
     sampling = Sampling(**{name: flags[name] for name in names}, seed=seed)
-    engine = Engine.load(bundle, flags["threads"])
+    engine = Engine.load(bundle, flags["threads"], flags["precision"])
     for number, prompt in enumerate(prompts, 1):
         try:
             prompt_ids(engine, prompt)

@@ -1,11 +1,9 @@
-"""Best checkpoint to a bundle: build the graph, prove parity, seal the folder."""
+"""Best checkpoint to a bundle: build the graphs, prove parity, seal the folder."""
 
 import platform
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -16,37 +14,42 @@ from tinytx import __version__, bundle
 from tinytx.bundle import (
     GOLDEN,
     GRAPH,
+    GRAPHS,
     SCHEMA,
     TOKENIZER,
     Golden,
     Manifest,
     ModelFacts,
+    Precision,
     Provenance,
     Quality,
 )
 from tinytx.config import Settings, as_dict
-from tinytx.errors import (
-    BundleError,
-    ExportError,
-    TinytxError,
-    os_errors_as,
-)
+from tinytx.errors import BundleError, ExportError, os_errors_as
 from tinytx.export.graph import build_graph
 from tinytx.export.parity import check_parity
+from tinytx.export.prompts import golden_prompts
 from tinytx.export.record import training_record
+from tinytx.export.source import Source, input_hashes, load_source
+from tinytx.export.variants import HeldOut, Made, make_variant
 from tinytx.runtime.engine import Engine
 from tinytx.runtime.golden import verify
-from tinytx.tokenizer import Tokenizer
-from tinytx.train.checkpoint import load_model
 from tinytx.train.corpus.source import own_bits_per_byte
-from tinytx.train.data import Tokens, open_tokens, write_tokens
 from tinytx.train.evaluate import evaluate
-from tinytx.train.metrics import Metrics, read_metrics
-from tinytx.train.model import Transformer
-from tinytx.workspace import Workspace, atomic_directory, sha256_file
+from tinytx.workspace import Workspace, atomic_directory
 
 EVALUATION_BATCH = 32
-FIXED_PROMPTS = ["", "The", "¿Qué es esto? ", "naïve café — 你好"]
+PROMPT_CHARACTERS = 20_000
+"""Of the held-out text: golden prompts are cut from its beginning."""
+
+Choice = Literal["auto", "float32", "int8", "int4"]
+TRIED: dict[Choice, tuple[Precision, ...]] = {
+    "auto": ("int8", "int4"),
+    "float32": (),
+    "int8": ("int8",),
+    "int4": ("int4",),
+}
+"""The quantised graphs that each choice asks for; float32 is always in the bundle."""
 
 
 @dataclass(frozen=True)
@@ -58,58 +61,24 @@ class ExportResult:
     """The bundle was already there, made of these very files."""
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What training left behind, loaded and checked."""
-
-    model: Transformer
-    settings: Settings
-    content: dict[str, Any]
-    metrics: Metrics
-    tokenizer: Tokenizer
-    val: Tokens
-
-
-def export(space: Workspace) -> ExportResult:
+def export(space: Workspace, precision: Choice = "auto") -> ExportResult:
     """Make ``bundle/`` from the best checkpoint of an output directory.
 
-    Raises :class:`ExportError` when something is missing or damaged, and its kind
-    :class:`ParityError` when graph and model disagree: then no bundle is written.
+    ``auto`` ships every quantised variant that earns its place and makes the smallest the
+    default. Raises :class:`ExportError` when something is missing or damaged, or when a variant
+    that was asked for does not earn its place, and its kind :class:`ParityError` when graph and
+    model disagree: then no bundle is written.
     """
-    inputs = _input_hashes(space)
+    inputs = input_hashes(space)
     stamp, versions = space.stamp("export"), _versions()
-    if stamp.matches(versions, inputs):
+    settings = {"precision": precision, **versions}
+    if stamp.matches(settings, inputs):
         with suppress(BundleError):  # not whole after all: make it again
             made = bundle.Bundle(space.bundle)
             made.check_files()
             return ExportResult(made.manifest, skipped=True)
-    source = _load(space, inputs)
-    facts = _facts(source.settings)
-    weights = {name: tensor.numpy() for name, tensor in source.model.state_dict().items()}
-    graph = build_graph(weights, facts).SerializeToString()
-    engine = Engine(facts, graph, source.tokenizer)
-    parity, cases = check_parity(engine, source.model, source.val, _prompts(space, engine))
-    score = evaluate(source.model, source.val, space.val_text.stat().st_size, EVALUATION_BATCH)
-    manifest = Manifest(
-        schema=SCHEMA,
-        id="",
-        files={},
-        model=facts,
-        start_id=source.tokenizer.start_id,
-        provenance=_provenance(source, inputs, versions),
-        training=training_record(source.metrics),
-        parity=parity,
-        quality=Quality(
-            bits_per_byte=score.bits_per_byte,
-            bytes=score.text_bytes,
-            corpus_bits_per_byte=own_bits_per_byte(space.corpus_facts),
-        ),
-    )
-    files = {
-        GRAPH: graph,
-        TOKENIZER: space.tokenizer.read_bytes(),
-        GOLDEN: bundle.encode(Golden(schema=SCHEMA, cases=cases)),
-    }
+    source = load_source(space, inputs)
+    manifest, files = _make(space, source, precision, _provenance(source, inputs, versions))
     with os_errors_as(ExportError, "write the bundle"):
         with atomic_directory(space.bundle) as folder:
             sealed = bundle.write(folder, manifest, files)
@@ -117,64 +86,64 @@ def export(space: Workspace) -> ExportResult:
                 verify(folder)  # the device will do the same
             except BundleError as error:
                 raise ExportError(f"the new bundle does not verify: {error.message}") from error
-        stamp.write(versions, inputs, sorted(space.bundle.iterdir()))
+        stamp.write(settings, inputs, sorted(space.bundle.iterdir()))
     return ExportResult(sealed, skipped=False)
 
 
-def _input_hashes(space: Workspace) -> dict[str, str]:
+def _make(
+    space: Workspace, source: Source, precision: Choice, provenance: Provenance
+) -> tuple[Manifest, dict[str, bytes]]:
+    """The unsealed manifest and the files, every graph proven."""
+    facts = _facts(source.settings)
+    weights = {name: tensor.numpy() for name, tensor in source.model.state_dict().items()}
+    graph = build_graph(weights, facts).SerializeToString()
+    engine = Engine(facts, graph, source.tokenizer)
+    prompts = _prompts(space, source)
+    parity, cases = check_parity(engine, source.model, source.val, prompts)
+    score = evaluate(source.model, source.val, source.val_bytes, EVALUATION_BATCH)
+    held_out = HeldOut(source.val, source.val_bytes, score.bits_per_byte)
+    made: dict[Precision, Made] = {}
+    size = len(graph)
+    for name in TRIED[precision]:
+        one = make_variant(name, weights, facts, source.tokenizer, held_out, prompts, size)
+        if precision == name and one.facts.reason:
+            raise ExportError(f"{name} does not earn its place: {one.facts.reason}")
+        made[name] = one
+        size = one.facts.size if one.facts.shipped else size
+    shipped: dict[Precision, Made] = {n: one for n, one in made.items() if one.facts.shipped}
+    manifest = Manifest(
+        schema=SCHEMA,
+        id="",
+        files={},
+        model=facts,
+        start_id=source.tokenizer.start_id,
+        provenance=provenance,
+        training=training_record(source.metrics),
+        parity=parity,
+        quality=Quality(
+            bits_per_byte=score.bits_per_byte,
+            bytes=score.text_bytes,
+            corpus_bits_per_byte=own_bits_per_byte(space.corpus_facts),
+        ),
+        precision=[*shipped, "float32"][-2 if shipped else 0],
+        variants={name: one.facts for name, one in made.items()},
+    )
+    golden = Golden(
+        schema=SCHEMA, cases=cases, variants={name: one.cases for name, one in shipped.items()}
+    )
     files = {
-        "checkpoint": space.best_model,
-        "tokenizer": space.tokenizer,
-        "metrics": space.metrics,
-        "train_text": space.train_text,
-        "val_text": space.val_text,
-        "val_tokens": space.val_tokens,
+        GRAPH: graph,
+        TOKENIZER: space.tokenizer.read_bytes(),
+        GOLDEN: bundle.encode(golden),
+        **{GRAPHS[name]: one.graph for name, one in shipped.items()},
     }
-    for path in files.values():
-        if not path.is_file():
-            raise ExportError(
-                f"{path} is missing", f"run `tinytx train --output-dir {space.root}` first"
-            )
-    with os_errors_as(ExportError, "read what training wrote"):
-        return {name: sha256_file(path) for name, path in files.items()}
+    return manifest, files
 
 
-def _load(space: Workspace, inputs: dict[str, str]) -> _Source:
-    try:
-        model, settings, content = load_model(space.best_model)
-        metrics = read_metrics(space.metrics)
-        tokenizer = Tokenizer.load(space.tokenizer)
-    except TinytxError as error:
-        raise ExportError(f"cannot export: {error.message}", error.remedy) from error
-    hashes = content.get("hashes")
-    for name in ("train_text", "val_text", "tokenizer"):
-        if not isinstance(hashes, dict) or hashes.get(name) != inputs[name]:
-            raise ExportError(
-                f"the {name.replace('_', ' ')} in {space.root} is not the one that "
-                f"{space.best_model.name} was trained with",
-                f"run `tinytx train --output-dir {space.root}` again",
-            )
-    if content.get("run_id") != metrics.run_id:
-        raise ExportError(
-            f"{space.metrics.name} and {space.best_model.name} come from different runs",
-            f"run `tinytx train --output-dir {space.root}` again",
-        )
-    val = _held_out(space, tokenizer, inputs["val_tokens"])
-    return _Source(model, settings, content, metrics, tokenizer, val)
-
-
-def _held_out(space: Workspace, tokenizer: Tokenizer, sha256: str) -> Tokens:
-    """The tokens that quality is measured on: they must be what the held-out text makes."""
-    checking = os_errors_as(ExportError, "check the held-out tokens")
-    with checking, tempfile.TemporaryDirectory() as folder:
-        again = Path(folder) / "val.bin"
-        write_tokens(space.val_text, tokenizer, again)
-        if sha256_file(again) != sha256:
-            raise ExportError(
-                f"{space.val_tokens} does not hold the tokens of {space.val_text}",
-                f"run `tinytx train --output-dir {space.root}` again",
-            )
-    return open_tokens(space.val_tokens)
+def _prompts(space: Workspace, source: Source) -> list[str]:
+    with space.val_text.open(encoding="utf-8", newline="") as file:
+        text = file.read(PROMPT_CHARACTERS)
+    return golden_prompts(source.tokenizer, text, source.settings.model.max_seq_length)
 
 
 def _facts(settings: Settings) -> ModelFacts:
@@ -193,19 +162,7 @@ def _facts(settings: Settings) -> ModelFacts:
     )
 
 
-def _prompts(space: Workspace, engine: Engine) -> list[str]:
-    """Golden prompts: empty, short, non-ASCII, and held-out text up to nearly the whole context."""
-    with space.val_text.open(encoding="utf-8", newline="") as file:
-        text = file.read(20_000)
-    ids = engine.tokenizer.encode(text)
-    longest = engine.facts.max_seq_length
-    cuts = sorted({max(1, n) for n in (longest // 4, longest // 2, longest - 9)})
-    held_out = [engine.tokenizer.decode(ids[:n]) for n in cuts if n < len(ids)]
-    fits = [p for p in FIXED_PROMPTS + held_out if len(engine.tokenizer.encode(p)) + 1 < longest]
-    return list(dict.fromkeys(fits))
-
-
-def _provenance(source: _Source, inputs: dict[str, str], versions: dict[str, str]) -> Provenance:
+def _provenance(source: Source, inputs: dict[str, str], versions: dict[str, str]) -> Provenance:
     return Provenance(
         tinytx=__version__,
         run_id=source.metrics.run_id,

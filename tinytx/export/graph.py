@@ -29,8 +29,9 @@ NORM_EPSILON = 1e-5
 class GraphBuilder:
     """Collects nodes and initializers; every method returns the name of its output."""
 
-    def __init__(self, facts: ModelFacts) -> None:
-        self.facts = facts
+    def __init__(self, facts: ModelFacts, every_position: bool = False) -> None:
+        """``every_position``: logits [batch, step, vocab], for scoring a text at export."""
+        self.facts, self.every_position = facts, every_position
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: list[onnx.TensorProto] = []
 
@@ -84,6 +85,19 @@ class GraphBuilder:
         weight = self.constant(f"{name}.weight", w[f"{name}.weight"].T)
         return self.node("MatMul", [x, weight], [f"{name}.output"])
 
+    def embed(self, table: NDArray[np.float32]) -> str:
+        """Rows of the table [V, D], which :meth:`head` uses again, for the tokens: [B, T, D]."""
+        return self.node(
+            "Gather", [self.constant("embedding.weight", table), "tokens"], ["embedded"]
+        )
+
+    def head(self, x: str) -> str:
+        """x [..., D] times the embedding's transpose: logits [..., V]."""
+        if self.every_position:
+            turned = self.node("Transpose", ["embedding.weight"], ["head"], perm=[1, 0])
+            return self.node("MatMul", [x, turned], ["logits"])
+        return self.node("Gemm", [x, "embedding.weight"], ["logits"], transB=1)
+
     def add_and_norm(self, x: str, residual: str, name: str, w: Weights) -> tuple[str, str]:
         """(RMSNorm(x + residual), x + residual)"""
         weight = self.constant(f"{name}.weight", w[f"{name}.weight"])
@@ -98,15 +112,19 @@ class GraphBuilder:
         return out, total
 
 
-def build_graph(weights: Weights, facts: ModelFacts) -> onnx.ModelProto:
-    """The graph of a model: ``weights`` are named as in :mod:`tinytx.train.model`."""
-    builder = GraphBuilder(facts)
+def build_graph(
+    weights: Weights, facts: ModelFacts, builder: GraphBuilder | None = None
+) -> onnx.ModelProto:
+    """The graph of a model: ``weights`` are named as in :mod:`tinytx.train.model`.
+
+    ``builder`` decides how matrices are stored; a fresh one per graph, float32 by default.
+    """
+    builder = builder or GraphBuilder(facts)
     weights, embedding_table = _fold_embedding_scale(weights, facts.width)
-    embedding = builder.constant("embedding.weight", embedding_table)  # [V, D]
     cos, sin = _rotary_tables(facts)
     builder.constant("cos", cos)
     builder.constant("sin", sin)
-    residual = builder.node("Gather", [embedding, "tokens"], ["embedded"])  # [B, T, D]
+    residual = builder.embed(embedding_table)  # [B, T, D]
     first = builder.constant(
         "blocks.0.attention_norm.weight", weights["blocks.0.attention_norm.weight"]
     )
@@ -121,9 +139,10 @@ def build_graph(weights: Weights, facts: ModelFacts) -> onnx.ModelProto:
         out, residual = builder.block(i, x, residual, weights)
         following = f"blocks.{i + 1}.attention_norm" if i + 1 < facts.layers else "norm"
         x, residual = builder.add_and_norm(out, residual, following, weights)
-    last = builder.constant("last", np.array(-1, np.int64))
-    x = builder.node("Gather", [x, last], ["last_hidden"], axis=1)  # [B, D]
-    builder.node("Gemm", [x, embedding], ["logits"], transB=1)  # [B, V]
+    if not builder.every_position:
+        last = builder.constant("last", np.array(-1, np.int64))
+        x = builder.node("Gather", [x, last], ["last_hidden"], axis=1)  # [B, D]
+    builder.head(x)
     return _assemble(builder, facts)
 
 
@@ -155,9 +174,9 @@ def _assemble(builder: GraphBuilder, facts: ModelFacts) -> onnx.ModelProto:
         helper.make_tensor_value_info("last_position", TensorProto.INT32, ["batch"]),
         helper.make_tensor_value_info("total_length", TensorProto.INT32, [1]),
     ]
-    outputs = [
-        helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", facts.vocab_size])
-    ]
+    steps = ("step",) if builder.every_position else ()
+    shape: list[str | int | None] = ["batch", *steps, facts.vocab_size]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)]
     for i in range(facts.layers):
         for kind in ("key", "value"):
             for prefix, values in (("past", inputs), ("present", outputs)):

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tinytx import __version__
-from tinytx.bundle import Bundle
+from tinytx.bundle import Bundle, Precision
 from tinytx.errors import BundleError
 from tinytx.measure import conditions, devices, launch, limits, machine
 from tinytx.measure.attribution import Attribution
@@ -48,6 +48,8 @@ class BenchSettings:
     """Seconds after which no more samples are added (processes still start and load)."""
     patience: float = 90.0
     """Seconds beyond its sampling time that a worker may take before it counts as hung."""
+    precision: Precision | None = None
+    """Which of the bundle's models; None is the one that it loads by default."""
     scenarios: Scenarios | None = None
     device: Device | None = None
     """The device that the figures are meant for, which need not be this machine."""
@@ -84,11 +86,11 @@ def run_bench(
 ) -> Report:
     """Measure the bundle and judge it.
 
-    Raises :class:`BundleError` when it is damaged or changes meanwhile, and
-    :class:`PrerequisiteError` when this machine cannot be observed.
+    Raises :class:`BundleError` when it is damaged or changes meanwhile, :class:`UsageError` when
+    it lacks the precision, and :class:`PrerequisiteError` when this machine cannot be observed.
     """
     settings = settings or BenchSettings()
-    bundle = Bundle(bundle_path)
+    bundle = Bundle(bundle_path).preferring(settings.precision)
     bundle.check_files()
     scenarios = settings.scenarios or load_scenarios()
     if settings.threads:
@@ -138,7 +140,11 @@ def run_bench(
         during=seen.during,
         after=seen.after,
         neighbours=seen.neighbours,
-        settings={"time_limit": settings.time_limit, **msgspec.to_builtins(scenarios)},
+        settings={
+            "time_limit": settings.time_limit,
+            **({"precision": settings.precision} if settings.precision else {}),
+            **msgspec.to_builtins(scenarios),
+        },
         device=device,
         limit=guard.proof,
         attribution=attribution,
@@ -179,6 +185,7 @@ class _Tasks:
             kind=plan.kind,
             length=plan.length,
             threads=policy.processes.threads,
+            precision=self.bundle.manifest.precision,
             samples=samples.get(plan.kind, 1),
             block=policy.next_token.block,
             seconds=seconds if looks else min(seconds, UNJUDGED_SECONDS),
@@ -301,8 +308,8 @@ def bundle_facts(bundle: Bundle) -> BundleFacts:
         files={name: facts.size for name, facts in manifest.files.items()},
         sha256={name: facts.sha256 for name, facts in manifest.files.items()},
         parameters=manifest.model.parameters,
-        precision=manifest.model.precision,
-        bits_per_byte=manifest.quality.bits_per_byte,
+        precision=manifest.precision,
+        bits_per_byte=manifest.bits_per_byte(manifest.precision),
         val_sha256=manifest.provenance.val_sha256,
         tokenizer_sha256=manifest.provenance.tokenizer_sha256,
     )

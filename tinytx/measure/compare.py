@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from tinytx.bundle import GRAPH
+from tinytx.bundle import GRAPH, GRAPHS
 from tinytx.measure import comparable, stats
 from tinytx.measure.bench import bundle_facts
 from tinytx.measure.budgets import Quantity
@@ -198,7 +198,9 @@ def _judge(one: Measured, difference: Difference | None, invalid: comparable.Inv
 
 def _still(a: BundleFacts, b: BundleFacts) -> list[Compared]:
     """Figures that do not vary: they are what the manifests say."""
-    sizes = [Quantity.of(facts.files.get(GRAPH, 0), "MB") for facts in (a, b)]
+    graphs = {str(precision): name for precision, name in GRAPHS.items()}
+    names = [graphs.get(facts.precision, GRAPH) for facts in (a, b)]
+    sizes = [Quantity.of(f.files.get(name, 0), "MB") for f, name in zip((a, b), names, strict=True)]
     bits = [Quantity(facts.bits_per_byte, "bits/byte") for facts in (a, b)]
     reason = comparable.of_quality(a, b)
     return [

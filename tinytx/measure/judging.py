@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tinytx.bundle import GRAPH, Manifest
+from tinytx.bundle import GRAPHS, Manifest
 from tinytx.measure import stats
 from tinytx.measure.budgets import Budget, Figure, Quantity, Row, judge
 from tinytx.measure.conditions import Breach, touching
@@ -40,11 +40,12 @@ def judge_all(
 
 
 def size_figure(manifest: Manifest) -> Figure:
-    """The size of the graph with its weights, as the verified manifest states it."""
+    """The size of the graph that was measured, weights and all, as the manifest states it."""
     sizes = {name: facts.size for name, facts in manifest.files.items()}
-    size = float(sizes[GRAPH])
+    graph = GRAPHS[manifest.precision]
+    size = float(sizes[graph])
     whole = Quantity.of(sum(sizes.values()), "MB")
-    basis = f"the size of {GRAPH}; all {len(sizes)} files of the bundle are {whole}"
+    basis = f"the size of {graph}; all {len(sizes)} files of the bundle are {whole}"
     return Figure(measured=size, lower=size, upper=size, basis=basis)
 
 

@@ -55,6 +55,8 @@ def write_text(path: Path, text: str) -> None:
 
 def check_writable(path: Path, option: str, bundle: Path | None = None) -> None:
     """Raise :class:`UsageError` when ``path``, which ``option`` named, cannot be written."""
+    if str(path) == "-":
+        raise UsageError(f"{option} needs the name of a file", "--json prints to standard output")
     if bundle is not None and path.resolve().is_relative_to(bundle.resolve()):
         raise UsageError(f"{option} {path} is inside the bundle, which would damage it")
     try:

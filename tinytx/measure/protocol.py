@@ -2,6 +2,7 @@
 
 import msgspec
 
+from tinytx.bundle import Precision
 from tinytx.measure.attribution import Attribution
 from tinytx.measure.memory import Resident
 from tinytx.measure.scenarios import SamplingPolicy, WarmUp
@@ -32,6 +33,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     length: int
     """Context length, prompt length or number of tokens, as the kind demands."""
     threads: int
+    precision: Precision | None = None
+    """Which of the bundle's models; None is its default."""
     samples: int
     """Samples to take, when no ``looks`` decide it."""
     block: int

@@ -207,7 +207,7 @@ def run(task: Task) -> Answer:
     choose = Sampler(Sampling(policy.temperature, policy.top_k, policy.top_p, policy.seed))
 
     def load() -> Engine:
-        return Engine.load(task.bundle, threads=task.threads)
+        return Engine.load(task.bundle, threads=task.threads, precision=task.precision)
 
     if task.kind == "memory":
         return Answer(import_ns=imported, memory=measure_memory(load, choose))

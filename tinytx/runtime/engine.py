@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from tinytx.bundle import GRAPH, TOKENIZER, Bundle, ModelFacts
+from tinytx.bundle import GRAPH, GRAPHS, TOKENIZER, Bundle, ModelFacts, Precision
 from tinytx.errors import BundleError, TokenizerError, UsageError
 from tinytx.runtime import calibration, footprint
 from tinytx.runtime.generate import Outcome, WhenFull, generate
@@ -66,27 +66,35 @@ class Engine:
         self._length = 0
 
     @classmethod
-    def load(cls, folder: Path | str, threads: int | None = 1) -> "Engine":
-        """Load the bundle in ``folder``. Raises :class:`BundleError`.
+    def load(
+        cls,
+        folder: Path | str,
+        threads: int | None = 1,
+        precision: Precision | None = None,
+    ) -> "Engine":
+        """Load the bundle in ``folder``: its default precision, or another that it holds.
 
         ``threads=None`` takes as many as are fastest here: see :mod:`tinytx.runtime.calibration`.
+        Raises :class:`BundleError`, and :class:`UsageError` for a precision that it lacks.
         """
         bundle = Bundle(Path(folder))
+        chosen = bundle.manifest.choose(precision)
         tokenizer = _load_tokenizer(bundle)
         footprint.give_back_once("imported")  # the peak is then here, and not in the load
 
         def make(threads: int) -> Engine:
             return cls(
                 bundle.manifest.model,
-                bundle.read_file(GRAPH),
+                bundle.read_file(GRAPHS[chosen]),
                 tokenizer,
                 threads=threads,
-                name=str(bundle.folder / GRAPH),
+                name=str(bundle.folder / GRAPHS[chosen]),
                 bundle_id=bundle.id,
             )
 
         if threads is None:
-            threads = calibration.threads_for(bundle.id, make)
+            default = chosen == bundle.manifest.precision
+            threads = calibration.threads_for(bundle.id + ("" if default else f"-{chosen}"), make)
         engine = make(threads)
         footprint.give_back_once("loaded")
         return engine

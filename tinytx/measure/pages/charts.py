@@ -14,8 +14,8 @@ WIDTH = 1000.0
 """Units of a curve's own width."""
 LINE = 16.0
 """Pixels between two lines of text."""
-TURN = 0.62
-"""From this share of the width on a mark's text stands on its left."""
+LETTER = 0.0205
+"""Share of a phone's width that a letter takes."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def marks_above(axis: Axis, marks: Sequence[Mark], bottom: float) -> Markup:
     lines, texts = [], []
     for row, mark in enumerate(sorted(marks, key=lambda mark: mark.figure)):
         x, y = axis.at(mark.figure), row * LINE
-        left = x > TURN
+        left = x + LETTER * len(mark.label) > 1.0  # no room on its right
         lines.append(line(x, y, x, bottom, f"mark {mark.kind}"))
         anchor, dx = ("end", -6.0) if left else ("start", 6.0)
         texts.append(words(x, y + 11.0, mark.label, f"label {mark.kind}", anchor, dx))

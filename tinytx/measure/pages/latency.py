@@ -72,7 +72,7 @@ def _marks(cell: Cell, row: Row | None) -> list[Mark]:
     if row is not None:
         if row.upper is not None:
             upper = row.upper.base / MS
-            marks.append(Mark(upper, f"99 % bound of p95 {told(upper, 'ms')}", "bound"))
+            marks.append(Mark(upper, f"99 % bound {told(upper, 'ms')}", "bound"))
         limit = row.budget.limit.base / MS
         marks.append(Mark(limit, f"limit {told(limit, 'ms')}", "limit"))
     return marks
@@ -113,7 +113,7 @@ def contexts(report: Report, found: list[Cell]) -> Markup | None:
     top = limit if drawn and limit is not None else highest
     axis = Axis(0.0, max(top, highest) * 1.12)
     longest = max(cell.scenario.length for cell in found)
-    across = Axis(-0.12 * longest, 1.05 * longest)  # on the left is room for the scale
+    across = Axis(-0.18 * longest, 1.05 * longest)  # on the left is room for the scale
     height = 190.0
 
     def down(ms: float) -> float:

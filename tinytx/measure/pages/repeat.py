@@ -18,6 +18,9 @@ def command(report: Report) -> str:
     """The command line that does this bench again, given the bundle and the files below."""
     words = ["tinytx", "bench", PurePath(report.bundle.path).name or "bundle"]
     words += ["--budgets", BUDGETS, "--scenarios", SCENARIOS]
+    precision = report.settings.get("precision")
+    if isinstance(precision, str):
+        words += ["--precision", precision]
     limit = report.settings.get("time_limit")
     if isinstance(limit, int | float):
         words += ["--time-limit", f"{limit:g}"]

@@ -70,6 +70,7 @@ NAMES = {
     "cooling": "cooling that holds the processor back",
     "throttled": "Raspberry Pi flags",
     "cores_allowed": "affinity",
+    "libc": "C library",
     "frequency": "frequencies of all cores",
     "load_1min": "load average, 1 min",
     "group_limit": "memory limit of the control group",
