@@ -26,13 +26,25 @@ def model(*tensors: onnx.TensorProto) -> bytes:
 def test_the_float_initializers_of_a_graph_are_read_as_onnx_reads_them() -> None:
     arrays = [weights(7, 5), weights(1_000), np.arange(9, dtype=np.int64)]
     tensors = [numpy_helper.from_array(a, f"tensor {n}") for n, a in enumerate(arrays)]
-    found = copies.float_weights(model(*tensors))
-    assert found.tobytes() == arrays[0].tobytes() + arrays[1].tobytes()
+    floats, codes = copies.weights_of(model(*tensors))
+    assert floats.tobytes() == arrays[0].tobytes() + arrays[1].tobytes()
+    assert codes.size == 0
 
 
-def test_a_graph_without_float_initializers_has_none() -> None:
-    eight = helper.make_tensor("w", TensorProto.INT8, [4], b"\1\2\3\4", raw=True)
-    assert copies.float_weights(model(eight)).size == 0
+def test_quantised_weights_are_read_eight_bytes_at_a_time() -> None:
+    array = RANDOM.integers(0, 256, (16, 3, 32)).astype(np.uint8)
+    floats, codes = copies.weights_of(model(numpy_helper.from_array(array, "codes")))
+    assert floats.size == 0
+    assert codes.tobytes() == array.tobytes()
+    noise = RANDOM.bytes(100_003)
+    memory = [noise + array.tobytes() + noise, array[::-1].tobytes()]
+    assert copies.bytes_held(codes, memory) == 2 * array.nbytes
+
+
+def test_a_graph_without_weights_has_none() -> None:
+    other = helper.make_tensor("w", TensorProto.INT64, [1], b"\1\2\3\4\5\6\7\0", raw=True)
+    assert [words.size for words in copies.weights_of(model(other))] == [0, 0]
+    assert copies.bytes_held(np.empty(0, np.uint32), [b"1234"]) == 0
 
 
 def test_copies_are_found_plain_transposed_and_at_odd_addresses() -> None:

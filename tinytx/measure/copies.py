@@ -1,54 +1,65 @@
 """How often a process holds the weights of its model: looked for in its memory.
 
 A float32 of a trained weight has practically a bit pattern of its own, so each occurrence in
-memory is one copy of it, in whatever order a library keeps its matrices.
+memory is one copy of it, in whatever order a library keeps its matrices. Of quantised weights eight
+bytes in a row have; a copy that a library keeps in another order escapes.
 """
 
 import mmap
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinytx.measure.smaps import Mapping
 
-Words = NDArray[np.uint32]
+Words = NDArray[np.unsignedinteger[Any]]
 
 GRAPH, INITIALIZER, DATA_TYPE, RAW_DATA = 7, 5, 2, 9
 """Field numbers of onnx.proto3: ModelProto.graph, GraphProto.initializer, TensorProto's two."""
-FLOAT = 1
+FLOAT, UINT8 = 1, 2
 COMMON = 8
 """Occurrences of a bit pattern in the weights, and copies of each, that are still believed."""
 SIEVE_BITS = 24
 
 
-def float_weights(model: bytes) -> Words:
-    """The bit patterns of all float32 initializers of an ONNX model, in order of the file."""
-    found = [np.empty(0, np.uint32)]
+def weights_of(model: bytes) -> list[Words]:
+    """The bit patterns of the initializers of an ONNX model: of all float32, and of all codes.
+
+    Quantised weights are bytes, which tell nothing alone: eight in a row make one pattern.
+    """
+    floats, codes = [np.empty(0, np.uint32)], [np.empty(0, np.uint64)]
     for graph in _fields(memoryview(model), GRAPH):
         for tensor in _fields(graph, INITIALIZER):
             kinds = list(_numbers(tensor, DATA_TYPE))
-            if kinds == [FLOAT]:
-                found += [np.frombuffer(raw, np.uint32) for raw in _fields(tensor, RAW_DATA)]
-    return np.concatenate(found)
+            for raw in _fields(tensor, RAW_DATA):
+                if kinds == [FLOAT]:
+                    floats.append(np.frombuffer(raw, np.uint32))
+                elif kinds == [UINT8]:
+                    codes.append(np.frombuffer(raw, np.uint64, len(raw) // 8))
+    return [np.concatenate(floats), np.concatenate(codes)]
 
 
-def bytes_held(weights: Words, memory: Iterable[bytes | memoryview]) -> int:
+def bytes_held(weights: Words, memory: Sequence[bytes | memoryview]) -> int:
     """Bytes of ``memory`` that hold one of the weights, at whatever alignment.
 
     Bit patterns that occur often, in the weights or in memory (0.0, 1.0), tell nothing: the others
     stand for them.
     """
     values, counts = np.unique(weights, return_counts=True)
+    if not values.size:
+        return 0
     found = np.zeros(values.size, np.int64)
     sieve = np.zeros(1 << SIEVE_BITS, np.bool_)
     sieve[_hashes(values)] = True
     for block in memory:
-        for offset in range(4):
-            seen = np.frombuffer(block, np.uint32, (len(block) - offset) // 4, offset)
+        for offset in range(min(weights.itemsize, len(block))):
+            count = (len(block) - offset) // weights.itemsize
+            seen = np.frombuffer(block, weights.dtype, count, offset)
             seen = seen[sieve[_hashes(seen)]]  # a few in a hundred are left for the exact search
             at = np.minimum(np.searchsorted(values, seen), values.size - 1)
             found += np.bincount(at[values[at] == seen], minlength=values.size)
@@ -56,12 +67,15 @@ def bytes_held(weights: Words, memory: Iterable[bytes | memoryview]) -> int:
     if not telling.any():
         return 0
     copies = found[telling].sum() / counts[telling].sum()
-    return round(4 * weights.size * float(copies))
+    return round(weights.nbytes * float(copies))
 
 
 def _hashes(words: Words) -> Words:
     """Multiplicative hashing: the highest bits of the product (Knuth, volume 3, 6.4)."""
-    hashes: Words = words * np.uint32(2_654_435_761) >> np.uint32(32 - SIEVE_BITS)
+    kind = words.dtype.type
+    bits = 8 * words.itemsize
+    factor = 2_654_435_761 if bits == 32 else 11_400_714_819_323_198_485  # 2^bits / golden ratio
+    hashes: Words = words * kind(factor) >> kind(bits - SIEVE_BITS)
     return hashes
 
 
