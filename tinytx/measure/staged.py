@@ -70,6 +70,7 @@ def run(
     from tinytx.bundle import GRAPHS, TOKENIZER, Bundle
     from tinytx.measure import attribution, copies, protocol, worker
     from tinytx.runtime.engine import Engine
+    from tinytx.runtime.processor import default_precision
     from tinytx.runtime.sampling import Sampler, Sampling
     from tinytx.tokenizer import Tokenizer
 
@@ -88,7 +89,11 @@ def run(
     smaps.trim()
     memory = copies.copied(smaps.mappings())
     opened = Bundle(folder)
-    weights = copies.weights_of(opened.read_file(GRAPHS[opened.manifest.choose(precision)]))
+    weights = copies.weights_of(
+        opened.read_file(
+            GRAPHS[opened.manifest.choose(precision or default_precision(opened.manifest))]
+        )
+    )
     found = attribution.attribute(
         stock.stages(),
         weights=sum(copies.bytes_held(one, memory) for one in weights),
