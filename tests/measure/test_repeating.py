@@ -102,6 +102,15 @@ def test_a_host_that_never_stops_stealing_is_met_once_more_and_then_invalid(
     assert (row.verdict, "the host kept" in row.reason) == (Verdict.INVALID, True)
 
 
+def test_what_disturbs_more_than_three_processes_is_no_passing_thing(
+    tiny_bundle: Path, quick: Scenarios, tree: Tree
+) -> None:
+    report, row = bench(tiny_bundle, quick, tree("vm"), "stat(100, 0, 100)")
+    assert [len(s.discarded) for s in report.scenarios if s.kind == "next_token"] == [2, 1]
+    assert all(len(s.answers) == 3 for s in report.scenarios)
+    assert row.verdict is Verdict.INVALID
+
+
 def test_without_time_for_it_nothing_is_repeated(
     tiny_bundle: Path, policy: Scenarios, tree: Tree
 ) -> None:

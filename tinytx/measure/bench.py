@@ -26,6 +26,8 @@ from tinytx.runtime.processor import default_precision
 
 UNJUDGED_SECONDS = 5.0
 """The most that a process of a scenario without a budget may sample."""
+REPEATS = 3
+"""Processes that may be measured once more: what disturbs more of them is no passing thing."""
 HUNG_LIMIT = 2
 """Scenarios that may hang before the rest is given up."""
 
@@ -244,7 +246,8 @@ def _run_all(
         share = max(deadline - time.monotonic(), 0.0) * plan.weight / waiting
         task = tasks.task(plan, share)
         with guard.group() if plan.kind == "memory" else nullcontext() as group:
-            repeat_until = deadline if number <= rounds else 0.0
+            again = sum(len(p.discarded) for p in plans) < REPEATS and number <= rounds
+            repeat_until = deadline if again else 0.0
             if _measure(plan, task, settings, watch, repeat_until, group):
                 queue.append((number + rounds, plan))
     if progress:
