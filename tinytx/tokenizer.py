@@ -29,13 +29,18 @@ class Tokenizer:
         except RuntimeError as error:
             raise TokenizerError(f"{name} is not a SentencePiece model") from error
         self._processor = processor
-        newline = processor.PieceToId("\n")
-        if processor.IsUnknown(newline):
-            raise TokenizerError(f"{name} was not made by tinytx: it has no piece for a newline")
-        self.start_id: int = newline
         self.vocab_size: int = processor.GetPieceSize()
-        if self.decode(self.encode(PROBE)) != PROBE:
+        try:
+            newline = processor.PieceToId("\n")
+            unknown = processor.IsUnknown(newline)
+            kept = self.decode(self.encode(PROBE)) == PROBE
+        except (ValueError, IndexError, RuntimeError) as error:  # a piece that is no text
+            raise TokenizerError(f"{name} is damaged: a piece in it cannot be read") from error
+        if unknown:
+            raise TokenizerError(f"{name} was not made by tinytx: it has no piece for a newline")
+        if not kept:
             raise TokenizerError(f"{name} was not made by tinytx: it does not keep every text")
+        self.start_id: int = newline
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":

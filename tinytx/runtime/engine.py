@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tinytx.bundle import GRAPH, TOKENIZER, Bundle, ModelFacts
 from tinytx.errors import BundleError, TokenizerError, UsageError
 from tinytx.runtime import calibration, footprint
+from tinytx.runtime.graph_check import check_graph
 from tinytx.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Engine:
         of this runtime. ``name`` is what messages call it."""
         self.facts, self.tokenizer, self.bundle_id = facts, tokenizer, bundle_id
         self._name = name
+        check_graph(graph, facts, name)
         self._session = _load_session(graph, threads, name)
         facts = self.facts
         kinds = [f"{kind}.{i}" for i in range(facts.layers) for kind in ("key", "value")]
