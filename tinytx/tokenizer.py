@@ -26,7 +26,7 @@ class Tokenizer:
         processor = sentencepiece.SentencePieceProcessor()
         try:
             processor.LoadFromSerializedProto(model)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:  # its own message may be no text
             raise TokenizerError(f"{name} is not a SentencePiece model") from error
         self._processor = processor
         self.vocab_size: int = processor.GetPieceSize()
