@@ -10,8 +10,10 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -30,16 +32,22 @@ GRAPHS: dict[Precision, str] = {
     "int4": "model.int4.onnx",
 }
 """The graph of each precision, from the most precise on; float32 is in every bundle."""
-MAX_MANIFEST_BYTES = 1_000_000
-MAX_FILE_BYTES = 100_000_000
-MAX_BYTES = {TOKENIZER: 8_000_000, GOLDEN: 1_000_000}
-"""Less for what is read into many small objects: 65,535 long pieces take 4 MB."""
+MAX_MANIFEST_BYTES = 256_000
+MAX_FILE_BYTES = 50_000_000
+MAX_BYTES = {GOLDEN: 1_000_000, TOKENIZER: 10_000_000}
+"""What a file may have; any other has at most :data:`MAX_FILE_BYTES`."""
+MAX_BUNDLE_BYTES = 100_000_000
+MAX_CACHE_BYTES = 100_000_000
+"""Of keys and values in float32 at the longest context."""
+_CHUNK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Size = Annotated[int, Meta(ge=1, le=1_000_000)]
 TokenId = Annotated[int, Meta(ge=0, le=1_000_000)]
+Measured = Annotated[float, Meta(ge=0.0, le=1e12)]
+"""A figure: seconds, bits per byte, a difference."""
 
 
 class _Record(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -65,7 +73,7 @@ class ModelFacts(_Record, frozen=True, kw_only=True):
     max_seq_length: Size
     """The longest context, in tokens."""
     vocab_size: Size
-    rope_base: float
+    rope_base: Annotated[float, Meta(gt=1.0, le=1e12)]
     parameters: Count
     precision: str
 
@@ -87,9 +95,9 @@ class TrainingRecord(_Record, frozen=True, kw_only=True):
     """What training took: the evidence for the training budget."""
 
     epochs: Count
-    epoch_seconds: list[float]
+    epoch_seconds: list[Measured]
     """Wall-clock seconds of each epoch, its validation and checkpoint included."""
-    setup_seconds: float
+    setup_seconds: Measured
     """Seconds before the first epoch: corpus, tokenizer, tokens, model."""
     complete: bool
     """Whether one uninterrupted run did all the epochs."""
@@ -106,16 +114,16 @@ class Parity(_Record, frozen=True, kw_only=True, omit_defaults=True):
     """Steps beside these where two tokens were too close for either to be wrong."""
     longest_context: Count = 0
     """Tokens in the context at the last step of the longest of the prompts."""
-    max_abs_logit_difference: float
+    max_abs_logit_difference: Measured
     """Over every step of the prompts and of the windows of held-out text."""
-    tolerance: float
+    tolerance: Measured
     cached_steps: Count = 0
     """Steps whose logits were computed once more by the graph without its cache."""
-    max_abs_cache_difference: float = 0.0
+    max_abs_cache_difference: Measured = 0.0
     """Of those steps; ``tolerance`` holds here too."""
-    torch_bits_per_byte: float
-    onnx_bits_per_byte: float
-    bits_tolerance: float = 0.0
+    torch_bits_per_byte: Measured
+    onnx_bits_per_byte: Measured
+    bits_tolerance: Measured = 0.0
     """The largest relative difference of the two that is let through."""
     compared_bytes: Count
 
@@ -123,9 +131,9 @@ class Parity(_Record, frozen=True, kw_only=True, omit_defaults=True):
 class Quality(_Record, frozen=True, kw_only=True):
     """Bits per byte of held-out text, over non-overlapping windows of the training length."""
 
-    bits_per_byte: float
+    bits_per_byte: Measured
     bytes: Count
-    corpus_bits_per_byte: float | None = None
+    corpus_bits_per_byte: Measured | None = None
     """The held-out text's own information, where it is known (the built-in corpus)."""
 
 
@@ -146,7 +154,7 @@ class Manifest(_Record, frozen=True, kw_only=True, omit_defaults=True):
 
     schema: int
     id: str
-    files: dict[str, FileFacts]
+    files: Annotated[dict[str, FileFacts], Meta(max_length=16)]
     model: ModelFacts
     start_id: Count
     """The token that every prompt begins with (a newline)."""
@@ -256,71 +264,132 @@ class Bundle:
 
     def read_file(self, name: str) -> bytes:
         """The bytes of one file, checked against the manifest. Raises :class:`BundleError`."""
-        facts = self.manifest.files.get(name)
-        if facts is None:
-            raise BundleError(f"the manifest of {self.folder} lists no {name}")
-        if facts.size > MAX_BYTES.get(name, MAX_FILE_BYTES):
-            raise BundleError(f"{self.folder / name} is larger than such a file may be")
-        data = _read_bounded(self.folder / name, facts.size)
-        if len(data) != facts.size or hashlib.sha256(data).hexdigest() != facts.sha256:
-            raise BundleError(f"{self.folder / name} is damaged: it is not what the manifest says")
-        return data
+        chunks = self._checked(name)
+        return b"".join(chunks)
 
     def check_files(self) -> None:
         """Check every file that the manifest lists, and that there is no other."""
         for name in self.manifest.files:
-            self.read_file(name)
-        extra = {p.name for p in self.folder.iterdir()} - {MANIFEST, *self.manifest.files}
-        if extra:
-            raise BundleError(f"{self.folder} holds {min(extra)!r}, which no manifest vouches for")
+            for _ in self._checked(name):  # read piece by piece: never whole in memory
+                pass
+        with _told(self.folder), os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name != MANIFEST and entry.name not in self.manifest.files:
+                    raise BundleError(
+                        f"{self.folder} holds {entry.name!r}, which no manifest vouches for"
+                    )
 
     def golden(self) -> Golden:
         """The golden outputs. Raises :class:`BundleError`."""
-        try:
-            golden = msgspec.json.decode(self.read_file(GOLDEN), type=Golden)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise BundleError(f"{self.folder / GOLDEN} is damaged: {error}") from error
+        where, raw = self.folder / GOLDEN, self.read_file(GOLDEN)
+        golden = _decode(raw, Golden, where)
         if golden.schema != SCHEMA:
-            raise BundleError(f"{self.folder / GOLDEN} has schema {golden.schema}, not {SCHEMA}")
+            raise BundleError(f"{where} has schema {golden.schema}, not {SCHEMA}")
+        if raw != encode(golden):
+            raise BundleError(f"{where} is damaged: it is not as tinytx writes it")
         return golden
+
+    def _checked(self, name: str) -> Iterator[bytes]:
+        """The chunks of a file; the last one comes only if the whole is what it should be."""
+        facts = self.manifest.files.get(name)
+        if facts is None:
+            raise BundleError(f"the manifest of {self.folder} lists no {name}")
+        path, digest = self.folder / name, hashlib.sha256()
+        with _told(path), _open_regular(path, facts.size) as file:
+            size, held = 0, b""
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                if held:
+                    yield held
+                held = chunk
+        if size != facts.size or digest.hexdigest() != facts.sha256:
+            raise BundleError(f"{path} is damaged: it is not what the manifest says")
+        yield held
 
 
 class _SchemaOnly(msgspec.Struct):
     schema: int
 
 
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def _decode(raw: bytes, form: type[T], where: Path) -> T:
+    """JSON of a stated form. Raises :class:`BundleError`, in one sentence whatever the bytes."""
+    try:
+        return msgspec.json.decode(raw, type=form)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        why = "".join(c if c.isprintable() else "?" for c in str(error)[:200])
+        raise BundleError(f"{where} is damaged: {why}") from error
+
+
 def _parse_manifest(raw: bytes, folder: Path) -> Manifest:
     where = folder / MANIFEST
-    try:
-        schema = msgspec.json.decode(raw, type=_SchemaOnly).schema
-        if schema != SCHEMA:
-            raise BundleError(
-                f"{where} has schema {schema}; this tinytx reads schema {SCHEMA}",
-                "export the bundle again, or install the tinytx that made it",
-            )
-        manifest = msgspec.json.decode(raw, type=Manifest)
-    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise BundleError(f"{where} is damaged: {error}") from error
+    schema = _decode(raw, _SchemaOnly, where).schema
+    if schema != SCHEMA:
+        raise BundleError(
+            f"{where} has schema {schema}; this tinytx reads schema {SCHEMA}",
+            "export the bundle again, or install the tinytx that made it",
+        )
+    manifest = _decode(raw, Manifest, where)
     for name in manifest.files:
         if not _NAME.fullmatch(name) or name == MANIFEST:
-            raise BundleError(f"{where} names a file {name!r} that cannot be in a bundle")
+            raise BundleError(f"{where} names a file {name[:100]!r} that cannot be in a bundle")
     if raw != encode(manifest) or manifest.id != identify(manifest):
         raise BundleError(f"{where} was changed after it was written: its id does not match")
+    _check_sizes(manifest, where)
     return manifest
 
 
-def _read_bounded(path: Path, limit: int) -> bytes:
-    """Read a regular file of at most ``limit`` bytes; a symbolic link is not followed."""
+def _check_sizes(manifest: Manifest, where: Path) -> None:
+    """What a valid seal does not promise: that reading and running the bundle stays small."""
+    for name, facts in manifest.files.items():
+        most = MAX_BYTES.get(name, MAX_FILE_BYTES)
+        if facts.size > most:
+            raise BundleError(f"{where} lists a {name} of {facts.size:,} bytes; at most {most:,}")
+    if sum(facts.size for facts in manifest.files.values()) > MAX_BUNDLE_BYTES:
+        raise BundleError(f"{where} lists files of more than {MAX_BUNDLE_BYTES:,} bytes together")
+    model = manifest.model
+    if model.heads * model.head_size != model.width:
+        raise BundleError(f"{where} describes no model: its heads do not add up to its width")
+    # keys and values, float32: 2 x 4 bytes
+    cache = 8 * model.layers * model.width * model.max_seq_length
+    if cache > MAX_CACHE_BYTES:
+        raise BundleError(
+            f"{where} describes a model whose context takes {cache:,} bytes; "
+            f"at most {MAX_CACHE_BYTES:,} are run"
+        )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """An ``OSError`` on the way as a :class:`BundleError`."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BundleError(f"{path} is not a regular file")
-            data = file.read(limit + 1)
+        yield
     except FileNotFoundError as error:
         raise BundleError(f"{path} is missing") from error
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > limit:
+
+
+def _open_regular(path: Path, limit: int) -> BinaryIO:
+    """A regular file of at most ``limit`` bytes, told before any is read; no link is followed."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    facts = os.fstat(file.fileno())
+    if not stat.S_ISREG(facts.st_mode):
+        file.close()
+        raise BundleError(f"{path} is not a regular file")
+    if facts.st_size > limit:
+        file.close()
+        raise BundleError(f"{path} is larger than it may be ({limit:,} bytes)")
+    return file
+
+
+def _read_bounded(path: Path, limit: int) -> bytes:
+    """A whole file of at most ``limit`` bytes."""
+    with _told(path), _open_regular(path, limit) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:  # it grew since
         raise BundleError(f"{path} is larger than it may be ({limit:,} bytes)")
     return data

@@ -7,6 +7,7 @@ so a generation starts from one (:attr:`Tokenizer.start_id`).
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import sentencepiece
@@ -23,23 +24,23 @@ class Tokenizer:
     def __init__(self, model: bytes, name: str = "tokenizer.model") -> None:
         """Raises :class:`TokenizerError` when ``model`` is not such a SentencePiece model."""
         processor = sentencepiece.SentencePieceProcessor()
-        foreign = f"{name} is not a SentencePiece model"
         try:
             processor.LoadFromSerializedProto(model)
-        except (RuntimeError, ValueError) as error:  # or its own message is no UTF-8
-            raise TokenizerError(foreign) from error
+        except (RuntimeError, ValueError) as error:  # its own message may be no text
+            raise TokenizerError(f"{name} is not a SentencePiece model") from error
         self._processor = processor
-        try:
-            self.piece_bytes = self._read_pieces()
-        except (ValueError, IndexError) as error:  # pieces that are no UTF-8, bytes out of range
-            raise TokenizerError(f"{foreign}: a piece of it cannot be read") from error
-        newline = processor.PieceToId("\n")
-        if processor.IsUnknown(newline):
-            raise TokenizerError(f"{name} was not made by tinytx: it has no piece for a newline")
-        self.start_id: int = newline
         self.vocab_size: int = processor.GetPieceSize()
-        if self.decode(self.encode(PROBE)) != PROBE:
+        try:
+            newline = processor.PieceToId("\n")
+            unknown = processor.IsUnknown(newline)
+            kept = self.decode(self.encode(PROBE)) == PROBE
+        except (ValueError, IndexError, RuntimeError) as error:  # a piece that is no text
+            raise TokenizerError(f"{name} is damaged: a piece in it cannot be read") from error
+        if unknown:
+            raise TokenizerError(f"{name} was not made by tinytx: it has no piece for a newline")
+        if not kept:
             raise TokenizerError(f"{name} was not made by tinytx: it does not keep every text")
+        self.start_id: int = newline
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -60,12 +61,11 @@ class Tokenizer:
         """Text of ``ids``; bytes that form no valid UTF-8 become U+FFFD."""
         return b"".join(self.piece_bytes[i] for i in ids).decode("utf-8", errors="replace")
 
-    piece_bytes: list[bytes]
-    """The UTF-8 bytes that each id stands for (a byte piece stands for one byte)."""
-
-    def _read_pieces(self) -> list[bytes]:
+    @cached_property
+    def piece_bytes(self) -> list[bytes]:
+        """The UTF-8 bytes that each id stands for (a byte piece stands for one byte)."""
         table: list[bytes] = []
-        for i in range(self._processor.GetPieceSize()):
+        for i in range(self.vocab_size):
             piece: str = self._processor.IdToPiece(i)
             if self._processor.IsByte(i):
                 table.append(bytes([int(piece[3:5], 16)]))  # "<0xE2>"

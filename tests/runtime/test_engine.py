@@ -191,7 +191,7 @@ def test_facts_that_are_not_those_of_the_graph_are_refused(
 ) -> None:
     facts = Bundle(copy).manifest.model
     seal(copy, model=msgspec.structs.replace(facts, **change))
-    with pytest.raises(BundleError, match=r"model\.onnx is not a graph of this runtime"):
+    with pytest.raises(BundleError, match=r"not a graph of this runtime|describes (no|a) model"):
         Engine.load(copy)
 
 

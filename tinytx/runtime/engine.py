@@ -5,7 +5,6 @@ of this engine, bound once as input and as output: the graph appends to it in pl
 allocates nothing but its own activations.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from tinytx.bundle import GRAPH, GRAPHS, TOKENIZER, Bundle, ModelFacts, Precision
 from tinytx.errors import BundleError, TokenizerError, UsageError
 from tinytx.runtime import calibration, footprint
+from tinytx.runtime.graph_check import check_graph
 from tinytx.runtime.processor import default_precision
 from tinytx.tokenizer import Tokenizer
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tinytx.runtime.scoring import Score
 
 Logits = NDArray[np.float32]
-LARGEST_CACHE = 512_000_000  # bytes, the whole memory of a device that the promise is made for
 EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
 NO_FOLDER = "/dev/null/none"  # there can be none
 PROMPT_CHUNK = 256  # tokens; activations of a long prompt stay below 3 MB, at the same speed
@@ -48,13 +47,12 @@ class Engine:
         of this runtime. ``name`` is what messages call it."""
         self.facts, self.tokenizer, self.bundle_id = facts, tokenizer, bundle_id
         self._name = name
+        check_graph(graph, facts, name)
         self._session = _load_session(graph, threads, name)
         facts = self.facts
         kinds = [f"{kind}.{i}" for i in range(facts.layers) for kind in ("key", "value")]
         self._check_contract(kinds)
         shape = (1, facts.heads, facts.max_seq_length, facts.head_size)
-        if 4 * math.prod(shape) * len(kinds) > LARGEST_CACHE:
-            raise BundleError(f"{name} would need more than {LARGEST_CACHE:,} bytes of cache")
         self._cache = {kind: np.zeros(shape, np.float32) for kind in kinds}
         self._token = np.zeros((1, 1), np.int64)
         self._last_position = np.zeros(1, np.int32)
