@@ -20,6 +20,7 @@ from tinytx.measure.protocol import Answer, Task
 from tinytx.measure.report import ProcessRun
 from tinytx.measure.scenarios import Scenarios, lengths, load_scenarios
 from tinytx.measure.watch import Observation, Watch
+from tinytx.runtime.processor import settled
 
 SAMPLING_SHARE = 0.5
 """Of the time limit; the rest is for starting processes."""
@@ -89,7 +90,7 @@ def interleave(
     """
     settings = settings or InterleaveSettings()
     chosen = settings.precision or (None, None)
-    bundles = (Bundle(a).preferring(chosen[0]), Bundle(b).preferring(chosen[1]))
+    bundles = (settled(Bundle(a), chosen[0]), settled(Bundle(b), chosen[1]))
     for bundle in bundles:
         bundle.check_files()
     policy = settings.scenarios or load_scenarios()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tinytx.measure import smaps
 
 if TYPE_CHECKING:
+    from tinytx.bundle import Precision
     from tinytx.measure.attribution import Stage
     from tinytx.measure.protocol import Answer
 
@@ -52,7 +53,9 @@ class Stocktaking:
         return [stage(*one) for one in self._seen]
 
 
-def run(bundle: str, threads: int, sampling: dict[str, Any]) -> "Answer":
+def run(
+    bundle: str, threads: int, sampling: dict[str, Any], precision: "Precision | None" = None
+) -> "Answer":
     """Load the bundle stage by stage, run it to its longest context, and say where memory went."""
     stock = Stocktaking()
     stock.end("interpreter")
@@ -64,7 +67,7 @@ def run(bundle: str, threads: int, sampling: dict[str, Any]) -> "Answer":
         stock.end(name)
     from pathlib import Path
 
-    from tinytx.bundle import GRAPH, TOKENIZER, Bundle
+    from tinytx.bundle import GRAPHS, TOKENIZER, Bundle
     from tinytx.measure import attribution, copies, protocol, worker
     from tinytx.runtime.engine import Engine
     from tinytx.runtime.sampling import Sampler, Sampling
@@ -76,7 +79,7 @@ def run(bundle: str, threads: int, sampling: dict[str, Any]) -> "Answer":
     stock.end("tokenizer")
     del tokenizer
     stock.end("before the model")
-    engine = Engine.load(folder, threads=threads)
+    engine = Engine.load(folder, threads=threads, precision=precision)
     stock.end("model")
     choose = Sampler(Sampling(**sampling))
     worker.read_longest_prompt(engine, choose)
@@ -84,7 +87,7 @@ def run(bundle: str, threads: int, sampling: dict[str, Any]) -> "Answer":
     stock.end("longest context")
     smaps.trim()
     memory = copies.copied(smaps.mappings())
-    weights = copies.float_weights(Bundle(folder).read_file(GRAPH))
+    weights = copies.float_weights(Bundle(folder).read_file(GRAPHS[precision or "float32"]))
     found = attribution.attribute(
         stock.stages(),
         weights=copies.bytes_held(weights, memory),
@@ -102,7 +105,7 @@ def main() -> None:
     os.dup2(2, 1)
     task = json.loads(sys.stdin.buffer.read())
     try:
-        answer = run(task["bundle"], task["threads"], task["sampling"])
+        answer = run(task["bundle"], task["threads"], task["sampling"], task.get("precision"))
     except Exception as error:
         from tinytx.errors import TinytxError
         from tinytx.measure.protocol import Answer
