@@ -146,6 +146,25 @@ def test_on_the_command_line_a_refusal_ends_with_6_and_says_how_far_apart_they_a
     assert not unexported.bundle.exists()
 
 
+@pytest.mark.parametrize("planted", ["another rotary base", "a cache off by one"])
+def test_planted_errors_end_with_6_one_sentence_and_no_bundle(
+    unexported: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    planted: str,
+) -> None:
+    if planted in BUILDERS:
+        monkeypatch.setattr(exporter, "build_graph", BUILDERS[planted])
+    else:
+        monkeypatch.setattr(exporter, "Engine", Overwrites)
+    assert run(["export", "--output-dir", str(unexported.root)]) == 6
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert "differ" in err
+    assert not unexported.bundle.exists()
+
+
 def test_where_every_choice_is_a_near_tie_nothing_can_be_proven_and_nothing_is_shipped(
     output: Workspace, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from tinytx.measure.protocol import Looks, Task
 from tinytx.measure.report import BundleFacts, Discarded, ProcessRun, Report, Scenario, overall
 from tinytx.measure.scenarios import Scenarios, lengths, load_scenarios
 from tinytx.measure.watch import Watch, difference
-from tinytx.runtime.processor import default_precision
+from tinytx.runtime.processor import settled
 
 UNJUDGED_SECONDS = 5.0
 """The most that a process of a scenario without a budget may sample."""
@@ -95,7 +95,7 @@ def run_bench(
     settings = settings or BenchSettings()
     bundle = Bundle(bundle_path)
     bundle.check_files()
-    bundle.preferring(settings.precision or default_precision(bundle.manifest))
+    settled(bundle, settings.precision)
     scenarios = settings.scenarios or load_scenarios()
     if settings.threads:
         processes = msgspec.structs.replace(scenarios.processes, threads=settings.threads)

@@ -20,7 +20,7 @@ from tinytx.measure.protocol import Answer, Task
 from tinytx.measure.report import ProcessRun
 from tinytx.measure.scenarios import Scenarios, lengths, load_scenarios
 from tinytx.measure.watch import Observation, Watch
-from tinytx.runtime.processor import default_precision
+from tinytx.runtime.processor import settled
 
 SAMPLING_SHARE = 0.5
 """Of the time limit; the rest is for starting processes."""
@@ -90,7 +90,7 @@ def interleave(
     """
     settings = settings or InterleaveSettings()
     chosen = settings.precision or (None, None)
-    bundles = (_open(a, chosen[0]), _open(b, chosen[1]))
+    bundles = (settled(Bundle(a), chosen[0]), settled(Bundle(b), chosen[1]))
     for bundle in bundles:
         bundle.check_files()
     policy = settings.scenarios or load_scenarios()
@@ -106,11 +106,6 @@ def interleave(
         check_unchanged(bundle)
     seconds = time.monotonic() - start
     return Interleaved(bundles, scenarios, policy, settings.pairs, done, seconds, seen)
-
-
-def _open(path: Path, precision: Precision | None) -> Bundle:
-    bundle = Bundle(path)
-    return bundle.preferring(precision or default_precision(bundle.manifest))
 
 
 def _scenarios(

@@ -8,7 +8,7 @@ long as the float32 model where it was tried (docs/decisions/0014).
 
 from pathlib import Path
 
-from tinytx.bundle import Manifest, Precision
+from tinytx.bundle import Bundle, Manifest, Precision
 
 CPU_INFO = Path("/proc/cpuinfo")
 NEEDED = {"flags": "avx2", "Features": "asimddp"}
@@ -34,3 +34,11 @@ def default_precision(manifest: Manifest, cpu_info: Path = CPU_INFO) -> Precisio
     if manifest.precision == "float32" or has_int8_products(cpu_info):
         return manifest.precision
     return "float32"
+
+
+def settled(bundle: Bundle, precision: Precision | None) -> Bundle:
+    """The bundle, whose manifest then names the precision that is loaded here.
+
+    Raises :class:`UsageError` when it lacks ``precision``.
+    """
+    return bundle.preferring(precision or default_precision(bundle.manifest))
