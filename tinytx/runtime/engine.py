@@ -187,8 +187,7 @@ class Engine:
         try:
             self._run_session(binding._iobinding, self._run_options)
         except Exception as error:  # onnxruntime's own error types share no public base
-            first_line = str(error).splitlines()[0]
-            raise BundleError(f"onnxruntime cannot run {self._name}: {first_line}") from error
+            raise BundleError(f"onnxruntime cannot run {self._name}: {_why(error)}") from error
 
     def _bind(self, tokens: NDArray[np.int64]) -> ort.IOBinding:
         """Inputs and outputs as the addresses of this engine's own arrays."""
@@ -250,11 +249,21 @@ def _load_session(graph: bytes, threads: int, name: str) -> ort.InferenceSession
     # A graph that keeps weights in another file, wherever that lies, is refused.
     options.add_session_config_entry(EXTERNAL_WEIGHTS, NO_FOLDER)
     try:
-        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(
+            graph,
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=False,  # it would print to stdout and then try the very same again
+        )
     except Exception as error:  # onnxruntime's own error types share no public base
-        first_line = str(error).splitlines()[0]
-        raise BundleError(f"onnxruntime cannot load {name}: {first_line}") from error
+        raise BundleError(f"onnxruntime cannot load {name}: {_why(error)}") from error
     # The wrapper keeps the file's bytes to make the session anew for another provider, which
     # never happens here: the weights would be held twice.
     session._model_bytes = None
     return session
+
+
+def _why(error: Exception) -> str:
+    """The beginning of a message that may quote whatever a file holds."""
+    line = next(iter(str(error).splitlines()), type(error).__name__)
+    return "".join(c if c.isprintable() else "?" for c in line[:200])
