@@ -9,16 +9,15 @@ of the folder is found. Reports and deployments speak of that id and refuse anot
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from tinytx.errors import BundleError, UsageError
+from tinytx.files import decode, open_regular, read_bounded, told
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -246,7 +245,7 @@ class Bundle:
         self.folder = folder
         if not folder.is_dir():
             raise BundleError(f"{folder} is not a bundle: no such folder")
-        raw = _read_bounded(folder / MANIFEST, MAX_MANIFEST_BYTES)
+        raw = read_bounded(folder / MANIFEST, MAX_MANIFEST_BYTES)
         self.manifest = _parse_manifest(raw, folder)
 
     @property
@@ -272,7 +271,7 @@ class Bundle:
         for name in self.manifest.files:
             for _ in self._checked(name):  # read piece by piece: never whole in memory
                 pass
-        with _told(self.folder), os.scandir(self.folder) as entries:
+        with told(self.folder), os.scandir(self.folder) as entries:
             for entry in entries:
                 if entry.name != MANIFEST and entry.name not in self.manifest.files:
                     raise BundleError(
@@ -282,7 +281,7 @@ class Bundle:
     def golden(self) -> Golden:
         """The golden outputs. Raises :class:`BundleError`."""
         where, raw = self.folder / GOLDEN, self.read_file(GOLDEN)
-        golden = _decode(raw, Golden, where)
+        golden = decode(raw, Golden, where)
         if golden.schema != SCHEMA:
             raise BundleError(f"{where} has schema {golden.schema}, not {SCHEMA}")
         if raw != encode(golden):
@@ -295,7 +294,7 @@ class Bundle:
         if facts is None:
             raise BundleError(f"the manifest of {self.folder} lists no {name}")
         path, digest = self.folder / name, hashlib.sha256()
-        with _told(path), _open_regular(path, facts.size) as file:
+        with told(path), open_regular(path, facts.size) as file:
             size, held = 0, b""
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
@@ -312,27 +311,15 @@ class _SchemaOnly(msgspec.Struct):
     schema: int
 
 
-T = TypeVar("T", bound=msgspec.Struct)
-
-
-def _decode(raw: bytes, form: type[T], where: Path) -> T:
-    """JSON of a stated form. Raises :class:`BundleError`, in one sentence whatever the bytes."""
-    try:
-        return msgspec.json.decode(raw, type=form)
-    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        why = "".join(c if c.isprintable() else "?" for c in str(error)[:200])
-        raise BundleError(f"{where} is damaged: {why}") from error
-
-
 def _parse_manifest(raw: bytes, folder: Path) -> Manifest:
     where = folder / MANIFEST
-    schema = _decode(raw, _SchemaOnly, where).schema
+    schema = decode(raw, _SchemaOnly, where).schema
     if schema != SCHEMA:
         raise BundleError(
             f"{where} has schema {schema}; this tinytx reads schema {SCHEMA}",
             "export the bundle again, or install the tinytx that made it",
         )
-    manifest = _decode(raw, Manifest, where)
+    manifest = decode(raw, Manifest, where)
     for name in manifest.files:
         if not _NAME.fullmatch(name) or name == MANIFEST:
             raise BundleError(f"{where} names a file {name[:100]!r} that cannot be in a bundle")
@@ -360,36 +347,3 @@ def _check_sizes(manifest: Manifest, where: Path) -> None:
             f"{where} describes a model whose context takes {cache:,} bytes; "
             f"at most {MAX_CACHE_BYTES:,} are run"
         )
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """An ``OSError`` on the way as a :class:`BundleError`."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise BundleError(f"{path} is missing") from error
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _open_regular(path: Path, limit: int) -> BinaryIO:
-    """A regular file of at most ``limit`` bytes, told before any is read; no link is followed."""
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
-    facts = os.fstat(file.fileno())
-    if not stat.S_ISREG(facts.st_mode):
-        file.close()
-        raise BundleError(f"{path} is not a regular file")
-    if facts.st_size > limit:
-        file.close()
-        raise BundleError(f"{path} is larger than it may be ({limit:,} bytes)")
-    return file
-
-
-def _read_bounded(path: Path, limit: int) -> bytes:
-    """A whole file of at most ``limit`` bytes."""
-    with _told(path), _open_regular(path, limit) as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:  # it grew since
-        raise BundleError(f"{path} is larger than it may be ({limit:,} bytes)")
-    return data
