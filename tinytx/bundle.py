@@ -144,7 +144,7 @@ class Variant(_Record, frozen=True, kw_only=True):
     """Why it is not in the bundle; empty when it is."""
     size: Count
     """Bytes of its graph."""
-    bits_per_byte: float
+    bits_per_byte: Measured
     """Of the whole held-out text, computed by onnxruntime in this precision."""
 
 
