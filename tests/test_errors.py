@@ -50,7 +50,7 @@ def test_the_tree_in_the_docstring_names_every_error_with_its_code() -> None:
 def test_the_command_line_ends_with_the_code_of_the_error_and_tells_its_message_and_remedy(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise KINDS[name]("it did not work", "try something else")
 
     monkeypatch.setattr(golden, "verify", fail)
@@ -63,7 +63,7 @@ def test_the_command_line_ends_with_the_code_of_the_error_and_tells_its_message_
 def test_anything_else_is_a_bug_and_says_where(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(golden, "verify", lambda *_: 1 // 0)
+    monkeypatch.setattr(golden, "verify", lambda *_, **__: 1 // 0)
     assert run(["verify", "x"]) == 70
     err = capsys.readouterr().err
     assert "Traceback" in err

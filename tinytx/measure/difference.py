@@ -33,6 +33,7 @@ import numpy as np
 PAIRS = 22
 """So many, by default, that one pair that was disturbed cannot hide a difference in any of the 17
 figures of the default scenarios; and even, so that each side comes first equally often."""
+ROUNDING = 1e-12
 POWER = 0.9
 """The probability with which the "smallest difference that could be seen" would be seen."""
 
@@ -137,10 +138,15 @@ def _difference(
     visible = half + (half - slack) * NormalDist().inv_cdf(POWER) / critical
     return Difference(
         change=math.expm1(change),
-        lower=math.expm1(lower),
-        upper=math.expm1(upper),
+        lower=_share(lower),
+        upper=_share(upper),
         smallest=math.expm1(visible),
     )
+
+
+def _share(logarithm: float) -> float:
+    """An end of an interval; one that is 0 but for rounding must not exclude 0 on one side only."""
+    return 0.0 if abs(logarithm) < ROUNDING else math.expm1(logarithm)
 
 
 def _spread(
