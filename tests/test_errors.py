@@ -73,7 +73,7 @@ def test_anything_else_is_a_bug_and_says_where(
 def test_ctrl_c_ends_with_130_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(golden, "verify", interrupt)
@@ -84,7 +84,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback(
 def test_a_full_disk_behind_the_output_is_no_bug(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(golden, "verify", full)
