@@ -44,7 +44,7 @@ FOREIGN = {
     "bundle": {"msgspec"},
     "tokenizer": {"sentencepiece"},
     "runtime": {"numpy", "onnxruntime"},
-    "measure": {"numpy", "psutil", "msgspec"},
+    "measure": {"numpy", "psutil", "msgspec", "docker"},
     "train": {"torch", "numpy", "msgspec", "sentencepiece", "psutil"},
     "export": {"torch", "onnx", "onnxruntime", "numpy", "msgspec"},
     "cli": {"click", "rich", "msgspec", "psutil"},

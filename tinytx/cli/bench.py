@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tinytx.cli.bench_container import bench_contained, check_flags, container_options
 from tinytx.cli.bench_options import (
     REPORT,
     budgets_and_settings,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     "bundle", metavar="BUNDLE", type=click.Path(path_type=Path, file_okay=True), required=False
 )
 @measuring_options
+@container_options
 @REPORT
 @page_options
 @click.option(
@@ -60,6 +62,7 @@ def command(
       tinytx bench data/bundle --device pi-4 --budgets stretch
       tinytx bench data/bundle --budgets mine.toml --report reports/monday.json --html page.html
       tinytx bench data/bundle --why
+      tinytx bench data/bundle --container --device pi-zero-2w
       tinytx bench --history reports
     """
     if history_folder is not None:
@@ -71,10 +74,14 @@ def command(
         raise click.MissingParameter(ctx=context, param=context.command.params[0])
     from tinytx.measure import report as reports
 
+    check_flags(flags)
     budgets, settings = budgets_and_settings(flags)
     files = outputs(flags)
     files.check(bundle)
-    report = bench_with_progress(bundle, budgets, settings, console(quiet))
+    if flags["in_container"]:
+        report = bench_contained(bundle, budgets, settings, flags, console(quiet))
+    else:
+        report = bench_with_progress(bundle, budgets, settings, console(quiet))
     if as_json:
         print_json(reports.document(report))
     print_verdicts(report, console(), details=not quiet)

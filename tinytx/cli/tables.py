@@ -51,7 +51,8 @@ def latency_table(report: Report) -> Table:
 def basis_lines(report: Report) -> list[str]:
     """How each figure came about, and whether the memory limit was a real one."""
     lines = [f"{row.budget.title}: {row.basis}" for row in report.budgets if row.basis]
-    return [*lines, limit_line(report.limit)] if report.limit else lines
+    lines += [limit_line(report.limit)] if report.limit else []
+    return [*lines, str(report.container), *report.container.notes] if report.container else lines
 
 
 def limit_line(proof: LimitProof) -> str:

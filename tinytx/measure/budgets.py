@@ -167,7 +167,7 @@ def load_budgets(file: Path | None = None) -> list[Budget]:
     """Read a budget file: a path, the name of one that is installed ("stretch"), or the
     constitution. Raises :class:`UsageError`.
     """
-    path = _budget_file(file) if file else policy_file(CONSTITUTION)
+    path = budget_file(file)
     source = str(path)
     document = read_toml(path)
     check_keys(document, ("schema", "budget"), source)
@@ -180,8 +180,13 @@ def load_budgets(file: Path | None = None) -> list[Budget]:
     return [_budget(name, table, source) for name, table in tables.items()]
 
 
-def _budget_file(file: Path) -> Path:
-    """``file``, or the installed one of this name; a plain name is never a path that is missing."""
+def budget_file(file: Path | None) -> Path:
+    """``file``, the installed one of this name, or without a name the constitution.
+
+    A plain name is never a path that is missing. Raises :class:`UsageError`.
+    """
+    if file is None:
+        return policy_file(CONSTITUTION)
     if file.exists() or len(file.parts) != 1 or file.suffix:
         return file
     known = policy_names(BUDGETS)

@@ -62,7 +62,7 @@ def of_reports(a: Report, b: Report) -> tuple[Invalid, list[str]]:
     for what, told in (
         ("the machines", _differences(_identity(a.before), _identity(b.before))),
         ("the settings", _differences(_settings(a), _settings(b))),
-        ("the surroundings", _differences(_surroundings(a.before), _surroundings(b.before))),
+        ("the surroundings", _differences(_surroundings(a), _surroundings(b))),
     ):
         if told:
             warnings.append(f"{what} differ: {told}")
@@ -125,13 +125,15 @@ def _identity(machine: Machine) -> dict[str, object]:
     }
 
 
-def _surroundings(machine: Machine) -> dict[str, object]:
+def _surroundings(report: Report) -> dict[str, object]:
+    machine, held = report.before, report.container
     versions = {name: machine.versions.get(name, "none") for name in LIBRARIES}
     return {
         **versions,
         "Python": machine.python,
         "kernel": machine.kernel,
         "governor": machine.governor,
+        "container": "none" if held is None else f"{held.image}, {held.limits}",
     }
 
 

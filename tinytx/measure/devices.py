@@ -68,13 +68,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 def load_device(name: str) -> Device:
     """A device by its name, or from a file of one's own. Raises :class:`UsageError`."""
-    known = policy_names(FOLDER)
-    if "/" in name or name.endswith(".toml"):
-        path = Path(name)
-    elif name in known:
-        path = policy_file(f"{FOLDER}/{name}.toml")
-    else:
-        raise UsageError(f"no device is called {name!r}; {nearest(name, known)}")
+    path = device_file(name)
     document = read_toml(path)
     check_keys(document, Device.__struct_fields__, str(path))
     try:
@@ -88,6 +82,16 @@ def load_device(name: str) -> Device:
             hint = nearest(feature, FEATURES)
             raise UsageError(f"{path}: features: unknown feature {feature!r}; {hint}")
     return device
+
+
+def device_file(name: str) -> Path:
+    """Where a device is described. Raises :class:`UsageError` for an unknown name."""
+    if "/" in name or name.endswith(".toml"):
+        return Path(name)
+    known = policy_names(FOLDER)
+    if name not in known:
+        raise UsageError(f"no device is called {name!r}; {nearest(name, known)}")
+    return policy_file(f"{FOLDER}/{name}.toml")
 
 
 def is_here(device: Device, machine: Machine) -> bool:

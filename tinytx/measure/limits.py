@@ -91,7 +91,7 @@ def prove(
 ) -> LimitProof:
     """Let a canary allocate past ``limit`` (bytes, a multiple of the page size) in a new group."""
     wanted = int(limit * BEYOND)
-    if _available(root) < wanted + RESERVE:
+    if available(root) < wanted + RESERVE:
         reason = f"the canary needs {_mb(wanted + RESERVE)} of free memory, in case it survives"
         return LimitProof(False, limit, "", reason, "not run", "close other programs")
     try:
@@ -140,7 +140,7 @@ def _remedy(swap_counts: bool) -> str:
     return "swap takes what the limit refuses: sudo swapoff -a, or boot with swapaccount=1"
 
 
-def _available(root: Path) -> int:
+def available(root: Path = Path("/")) -> int:
     """MemAvailable in bytes."""
     try:
         lines = (root / "proc/meminfo").read_text().splitlines()

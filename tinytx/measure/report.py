@@ -10,6 +10,7 @@ from tinytx.measure import stats
 from tinytx.measure.attribution import Attribution
 from tinytx.measure.budgets import Row, Verdict
 from tinytx.measure.conditions import Breach, Use
+from tinytx.measure.confinement import ContainerFacts
 from tinytx.measure.devices import Standing
 from tinytx.measure.groups import GroupUse
 from tinytx.measure.limits import LimitProof
@@ -101,6 +102,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The programs that used the processors most, besides the bench."""
     device: Standing | None = None
     """What the figures say about the device that was asked for."""
+    container: ContainerFacts | None = None
+    """The container that all of this ran in, if the bench put it into one."""
 
 
 def overall(rows: list[Row]) -> Verdict:

@@ -122,6 +122,8 @@ def _basis(report: Report) -> str:
         why = f"{proof.mechanism}, {proof.canary}" if proof.enforced else proof.reason
         word = "was enforced" if proof.enforced else "could not be enforced"
         lines.append(f"- a limit of {told(proof.limit / 1e6, 'MB')} {word}: {text(why)}")
+    if report.container is not None:
+        lines += [f"- {text(one)}" for one in (str(report.container), *report.container.notes)]
     return "\n".join(lines)
 
 

@@ -24,6 +24,9 @@ def command(report: Report) -> str:
     limit = report.settings.get("time_limit")
     if isinstance(limit, int | float):
         words += ["--time-limit", f"{limit:g}"]
+    if report.container is not None:
+        words += ["--container", "--image", report.container.image]
+        words += ["--device", "device.toml"] if report.device is not None else []
     return clean(shlex.join(words))
 
 

@@ -115,6 +115,7 @@ def testimony(report: Report) -> Markup:
     """Breaches first, then who used the processor, then every fact before and after."""
     return join(
         _breaches(report),
+        _container(report),
         _identity(report.before),
         _used(report),
         _neighbours(report),
@@ -135,6 +136,13 @@ def _breaches(report: Report) -> Markup:
         el("p", "The machine broke conditions of measuring:", class_="bad"),
         el("ul", *items, class_="reasons"),
     )
+
+
+def _container(report: Report) -> Markup:
+    """What held the bench, when it ran in a container."""
+    if report.container is None:
+        return Markup()
+    return el("p", "; ".join([str(report.container), *report.container.notes]) + ".")
 
 
 def _touches(kinds: tuple[str, ...]) -> Markup:
