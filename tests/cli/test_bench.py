@@ -165,6 +165,10 @@ def test_an_attribution_that_failed_says_why(
         (["bench", "x", "--budgets", "strech"], 64, "did you mean 'stretch'?"),
         (["bench", "x", "--device", "pi4"], 64, "did you mean 'pi-4'?"),
         (["bench", "x", "--scenarios", "/nowhere"], 64, "cannot read /nowhere"),
+        (["bench", "x", "--image", "mine"], 64, "--image goes with --container only"),
+        (["bench", "/nowhere", "--container"], 9, "/nowhere is not a bundle"),
+        (["bench", "--history", "x", "--container"], 64, "--container does not go with --history"),
+        (["bench", "--history", "x", "--image", "y"], 64, "--image does not go with --history"),
     ],
 )
 def test_bad_input(
