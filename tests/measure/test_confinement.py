@@ -1,12 +1,16 @@
 """The limits of a container, from a device and the budgets."""
 
-from pathlib import Path
-
 import msgspec
 import pytest
 
 from tinytx.measure.budgets import Budget, Quantity, Row, Verdict, load_budgets
-from tinytx.measure.confinement import ContainerFacts, labelled, limits_for, notes_for
+from tinytx.measure.confinement import (
+    ContainerFacts,
+    labelled,
+    limits_for,
+    notes_for,
+    without_cut_off,
+)
 from tinytx.measure.devices import load_device
 
 PEAK = [Budget("peak_memory", Quantity(512.0, "MB"))]
@@ -19,10 +23,10 @@ def test_the_peak_budget_is_the_limit_where_the_device_has_more() -> None:
 
 
 def test_the_device_is_the_limit_where_it_has_less_or_no_peak_is_promised() -> None:
-    device = msgspec.structs.replace(load_device("pi-4"), memory_bytes=300_000_000)
+    device = msgspec.structs.replace(load_device("pi-4"), memory_bytes=299_999_999)
     for budgets in (PEAK, []):
         limits = limits_for(device, budgets, 4)
-        assert (limits.memory, limits.memory_of) == (300_000_000, f"that of the {device.title}")
+        assert (limits.memory, limits.memory_of) == (300_003_328, f"that of the {device.title}")
 
 
 def test_a_limit_is_never_below_the_budget_though_it_comes_in_pages() -> None:
@@ -75,4 +79,22 @@ def test_the_facts_say_when_the_limit_killed() -> None:
     )
     assert "killed" not in str(facts)
     assert "killed at the memory limit" in str(msgspec.structs.replace(facts, killed=True))
-    assert Path("a:b").name in str(facts)
+
+
+@pytest.mark.parametrize(
+    ("peak", "expected"),
+    [(512_000_000, Verdict.INVALID), (511_900_000, Verdict.INVALID), (66_000_000, Verdict.PASS),
+     (None, Verdict.PASS)],
+)  # fmt: skip
+def test_memory_that_was_given_back_at_the_limit_proves_nothing_but_a_fail_stays(
+    peak: int | None, expected: Verdict
+) -> None:
+    facts = ContainerFacts(
+        engine="", image="", image_id="", limits=limits_for(None, PEAK, 1), peak=peak
+    )
+    passed = [Row(budget=budget, verdict=Verdict.PASS) for budget in load_budgets()]
+    for row in without_cut_off(passed, facts):
+        memory = row.budget.name in ("rss", "peak_memory")
+        assert row.verdict is (expected if memory else Verdict.PASS)
+    failed = [msgspec.structs.replace(row, verdict=Verdict.FAIL) for row in passed]
+    assert without_cut_off(failed, facts) == failed

@@ -169,6 +169,23 @@ def test_the_user_inside_is_the_owner_of_the_bundle(
     assert engine.created[-1]["user"] == "0:0"  # which is the caller, outside
 
 
+def test_a_container_at_its_limit_makes_the_verdict_invalid(bench: Bench, out: bytes) -> None:
+    plain = json.loads(out)
+    plain["machine"]["after"] |= {"group_limit": 512_000_000, "group_peak": 512_000_000}
+    report = bench(Engine(out=json.dumps(plain).encode()))
+    assert report.verdict is Verdict.INVALID
+    assert [r.budget.name for r in report.budgets if "gave pages back" in r.reason] == [
+        "rss", "peak_memory",
+    ]  # fmt: skip
+
+
+def test_the_peak_of_another_group_is_not_the_containers(bench: Bench, out: bytes) -> None:
+    facts = bench(Engine(out=out)).container  # the stored report saw the whole machine's group
+    assert facts is not None
+    assert facts.peak is None
+    assert not facts.at_limit
+
+
 def test_without_a_device_cores_are_not_limited(bench: Bench, out: bytes) -> None:
     engine = Engine(out=out)
     report = bench(engine, device=None)
@@ -197,11 +214,14 @@ def test_a_limit_that_no_canary_died_of_is_not_called_enforced(
     assert words in proof.reason
 
 
-@pytest.mark.parametrize(("status", "verdict"), [(0, Verdict.PASS), (7, Verdict.FAIL)])
+@pytest.mark.parametrize(
+    ("status", "verdict"), [(0, Verdict.PASS), (7, Verdict.FAIL), (8, Verdict.INVALID)]
+)
 def test_exit_codes_that_are_verdicts_are_no_errors(
     bench: Bench, out: bytes, status: int, verdict: Verdict
 ) -> None:
-    plain = json.loads(out) | {"verdict": verdict}
+    plain = json.loads(out)
+    plain["budgets"][0]["verdict"] = verdict
     assert bench(Engine(status, json.dumps(plain).encode())).verdict is verdict
 
 

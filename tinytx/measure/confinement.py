@@ -4,9 +4,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from tinytx.measure.budgets import Budget, Quantity, Row
+from tinytx.measure.budgets import Budget, Quantity, Row, Verdict
 from tinytx.measure.devices import Device
 from tinytx.measure.groups import up_to_a_page
+
+AT_LIMIT = 262_144
+"""Bytes below the limit from which on it counts as reached: the kernel charges in batches."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,11 +46,22 @@ class ContainerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Where the container is not what the device is."""
     killed: bool = False
     """Whether a process in it was killed for memory."""
+    peak: int | None = None
+    """Bytes that all processes in it took at most, where its control group tells."""
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether it came to its memory limit, and lived on by giving pages back."""
+        limit = self.limits.memory
+        return limit is not None and self.peak is not None and self.peak >= limit - AT_LIMIT
 
     def __str__(self) -> str:
         told = f"measured in a container of {self.image} ({self.image_id[:19]}) on {self.engine}"
         death = "; a process in it was killed at the memory limit" if self.killed else ""
-        return f"{told}: {self.limits}{death}"
+        peak = (
+            "" if self.peak is None else f"; all in it took {Quantity.of(self.peak, 'MB')} at most"
+        )
+        return f"{told}: {self.limits}{peak}{death}"
 
 
 def limits_for(device: Device | None, budgets: Iterable[Budget], cores: int) -> Limits:
@@ -59,7 +73,7 @@ def limits_for(device: Device | None, budgets: Iterable[Budget], cores: int) -> 
     peaks = [budget.limit.base for budget in budgets if budget.name == "peak_memory"]
     choices = [(up_to_a_page(peak), "the peak budget") for peak in peaks]
     if device is not None:
-        choices.append((device.memory_bytes, f"that of the {device.title}"))
+        choices.append((up_to_a_page(device.memory_bytes), f"that of the {device.title}"))
     memory, whose = min(choices, default=(None, ""))
     if device is None:
         return Limits(memory=memory, memory_of=whose)
@@ -83,6 +97,22 @@ def labelled(rows: list[Row], processor: str) -> list[Row]:
     return [
         msgspec.structs.replace(row, basis="; ".join(part for part in (row.basis, note) if part))
         if row.budget.name == "next_token_p95"
+        else row
+        for row in rows
+    ]
+
+
+def without_cut_off(rows: list[Row], facts: ContainerFacts) -> list[Row]:
+    """The rows; memory that PASSed while pages were given back at the limit is INVALID.
+
+    What was given back is not in the figures. They can only be too low, so a FAIL stays one.
+    """
+    if not facts.at_limit:
+        return rows
+    reason = "the container came to its memory limit and gave pages back: the figure is cut off"
+    return [
+        msgspec.structs.replace(row, verdict=Verdict.INVALID, reason=reason)
+        if row.budget.name in ("rss", "peak_memory") and row.verdict is Verdict.PASS
         else row
         for row in rows
     ]

@@ -25,10 +25,17 @@ from tinytx.errors import (
 )
 from tinytx.measure.bench import check_unchanged
 from tinytx.measure.budgets import Budget, Quantity
-from tinytx.measure.confinement import ContainerFacts, Limits, labelled, limits_for, notes_for
+from tinytx.measure.confinement import (
+    ContainerFacts,
+    Limits,
+    labelled,
+    limits_for,
+    notes_for,
+    without_cut_off,
+)
 from tinytx.measure.devices import Device
 from tinytx.measure.limits import BEYOND, CANARY, RESERVE, LimitProof, available
-from tinytx.measure.report import Report
+from tinytx.measure.report import Report, overall
 from tinytx.measure.stored import parse_report
 
 logger = logging.getLogger(__name__)
@@ -129,11 +136,22 @@ def bench_in_container(
         limits=limits,
         notes=notes_for(device, limits),
         killed=ended.killed,
+        # Only of the group that has our limit: what else it saw is another group's.
+        peak=report.after.group_peak if report.after.group_limit == limits.memory else None,
     )
+    return _completed(report, bundle, facts, proof)
+
+
+def _completed(
+    report: Report, bundle: Bundle, facts: ContainerFacts, proof: LimitProof | None
+) -> Report:
+    """The report with what only the outside knows."""
+    rows = without_cut_off(labelled(report.budgets, report.before.processor), facts)
     return msgspec.structs.replace(
         report,
         bundle=msgspec.structs.replace(report.bundle, path=str(bundle.folder)),
-        budgets=labelled(report.budgets, report.before.processor),
+        budgets=rows,
+        verdict=overall(rows),
         limit=proof or report.limit,
         container=facts,
     )
