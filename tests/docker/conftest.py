@@ -71,8 +71,11 @@ def options(service: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def start(engine: Any, services: dict[str, Any]) -> Iterator[Callable[..., Any]]:
-    """Start a service's container, changed by keywords; it is removed when the test ends."""
+def start(engine: Any, services: dict[str, Any], volume: str) -> Iterator[Callable[..., Any]]:
+    """Start a service's container, changed by keywords; it is removed when the test ends.
+
+    ``volume`` is asked for so that it outlives the containers that use it.
+    """
     started = []
 
     def begin(name: str, command: list[str], **changes: Any) -> Any:
