@@ -134,6 +134,8 @@ class Group:
             except FileNotFoundError:
                 return
             except OSError as error:
+                if not self.folder.exists():  # never made: a file system that is read-only
+                    return
                 if error.errno != errno.EBUSY or time.monotonic() > deadline:
                     log.warning("cannot remove the control group %s: %s", self.folder, error)
                     return
