@@ -63,7 +63,7 @@ def first_token() -> list[float]:
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         assert child.stdout is not None
-        if not child.stdout.read(1):
+        if len(child.stdout.read(len(PROMPT.encode()) + 1)) <= len(PROMPT.encode()):
             sys.exit("docker compose run generate printed nothing: is there a bundle?")
         taken.append(time.perf_counter() - began)
         child.communicate()
