@@ -32,6 +32,12 @@ def test_without_its_volume_a_service_says_what_is_missing(
     assert "docker compose run --rm" in out
 
 
+def test_a_bundle_may_be_mounted_by_itself(run: Run, readable_bundle: Path) -> None:
+    volumes = {str(readable_bundle): {"bind": "/data/bundle", "mode": "ro"}}
+    status, out = run("verify", [], volumes=volumes)
+    assert (status, "golden tokens reproduced" in out) == (0, True), out
+
+
 def test_an_empty_volume_has_no_bundle(run: Run, volume: str) -> None:
     status, out = run("bench", [], volumes={volume: {"bind": "/data"}})
     assert status == 9
