@@ -148,3 +148,31 @@ def test_all_looks_together_spend_no_more_than_one_percent() -> None:
 def test_a_look_that_ends_early_counts_as_the_next_one() -> None:
     numbers = [stats.look_number(n, 256) for n in (10, 256, 257, 512, 513, 1024)]
     assert numbers == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_pace_that_drifts_does_not_hide_a_limit_far_above_it() -> None:
+    """Phases of seconds at two levels: worth a handful for the level, hundreds for the tail."""
+    random = np.random.default_rng(8)
+    level = np.repeat([100.0, 150.0] * 4, 8_192)
+    steps = level * random.lognormal(0.0, 0.1, len(level))
+    worth = len(steps) / stats.cluster_time(steps, 8)
+    assert worth < 90  # the first way proves nothing
+    _, upper = stats.bounds_at_look(steps, 256, cells=9, block=8)
+    assert upper == stats.quantile_of(steps, 0.99)
+    assert stats.decided(steps, 10_000.0, 256, 9, 8)
+    assert not stats.decided(steps, stats.quantile_of(steps, 0.985), 256, 9, 8)
+
+
+def test_a_tail_that_comes_in_one_lump_proves_nothing_by_the_second_way_either() -> None:
+    random = np.random.default_rng(8)
+    steps = random.lognormal(0.0, 0.1, 65_536)
+    steps[:650] *= 1_000  # one slow phase in all this time: the next may be longer
+    assert len(steps) / float(stats.cluster_times(steps[None], 8, stats.RARE_QUANTILE)[0]) < 160
+    assert stats._rare_upper(np.sort(steps), 0.99, 650.0 * 2) is None
+
+
+def test_few_samples_have_the_first_way_only() -> None:
+    steps = np.random.default_rng(8).lognormal(0.0, 0.1, stats.RARE_LEAST - 1)
+    look = stats.look_confidence(stats.look_number(len(steps), 256))
+    expected = stats.upper_bound(steps, stats.QUANTILE, look, stats.cluster_time(steps, 8))
+    assert stats.bounds_at_look(steps, 256, cells=9, block=8)[1] == expected

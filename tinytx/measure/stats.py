@@ -23,6 +23,12 @@ n/tau samples are taken to be worth as much as independent ones. What never show
 cannot be estimated from them, so nothing is decided before the steps of a process add up to
 ``least_seconds`` of the scenario file: a slow phase that comes less often still goes unseen.
 
+Where the machine's pace drifts, "slower than nine in ten" follows the drift: phases of seconds make
+hundreds of thousands of steps worth a few dozen, however far away the limit is. So from
+``RARE_LEAST`` samples on the upper bound has a second way, each for half of the error probability:
+the same two estimates for "slower than 99 in 100", which drift decides less. What they prove is
+said of a figure not below the sample's 99 % quantile, since the clustering above that was seen.
+
 Looking again and again at a growing sample would make chance pass in the end. Look k = 0, 1, ...
 therefore spends alpha / 2^(k+1) of the error probability alpha; the sum over all looks stays
 below alpha (Bonferroni).
@@ -38,6 +44,9 @@ from numpy.typing import NDArray
 QUANTILE = 0.95
 CONFIDENCE = 0.99
 CLUSTER_QUANTILE = 0.9
+RARE_QUANTILE = 0.99
+RARE_LEAST = 4_096
+"""Samples from which on the slowest hundredth is enough to see how it clusters: 40 of them."""
 
 Samples = Sequence[float] | NDArray[np.float64]
 Rows = NDArray[np.float64]
@@ -134,21 +143,24 @@ def cluster_time(samples: Samples, block: int = 1) -> float:
     return float(cluster_times(np.asarray(samples, np.float64)[None], block)[0])
 
 
-def cluster_times(rows: Rows, block: int = 1) -> NDArray[np.float64]:
-    """The same for each row: the worse of the autocorrelation's and the blocks' estimate."""
+def cluster_times(
+    rows: Rows, block: int = 1, quantile: float = CLUSTER_QUANTILE
+) -> NDArray[np.float64]:
+    """The same for each row: the worse of the autocorrelation's and the blocks' estimate, for what
+    is slower than a share ``quantile`` of it."""
     if rows.shape[1] < 16:
         return np.ones(len(rows))
-    slow = _slow(rows)
+    slow = _slow(rows, quantile)
     taus = np.maximum(_autocorrelation_times(slow), _block_times(slow, block))
     return np.maximum(taus, 1.0)
 
 
-def _slow(rows: Rows) -> Rows:
-    """1.0 where a sample is slower than nine in ten of its row, else 0.0.
+def _slow(rows: Rows, quantile: float) -> Rows:
+    """1.0 where a sample is slower than a share ``quantile`` of its row, else 0.0.
 
-    Where more than one in ten share the highest value, these are the slow ones.
+    Where too many share the highest value for that, these are the slow ones.
     """
-    rank = max(math.ceil(rows.shape[1] * CLUSTER_QUANTILE - 1e-9), 1)
+    rank = max(math.ceil(rows.shape[1] * quantile - 1e-9), 1)
     borders = np.partition(rows, rank - 1, axis=1)[:, rank - 1 : rank]  # [rows, 1]
     slow = rows > borders
     none = ~slow.any(axis=1)
@@ -225,10 +237,30 @@ def bounds_at_looks(rows: Rows, first: int, cells: int = 1, block: int = 1) -> l
     look = look_number(rows.shape[1], first)
     low, high = look_confidence(look, cells=cells), look_confidence(look)
     ordered = np.sort(rows, axis=1)
-    return [
-        (_lower(row, QUANTILE, low, tau), _upper(row, QUANTILE, high, tau))
-        for row, tau in zip(ordered, cluster_times(rows, block).tolist(), strict=True)
+    taus = cluster_times(rows, block).tolist()
+    lowers = [_lower(row, QUANTILE, low, tau) for row, tau in zip(ordered, taus, strict=True)]
+    if rows.shape[1] < RARE_LEAST:
+        uppers = [_upper(row, QUANTILE, high, tau) for row, tau in zip(ordered, taus, strict=True)]
+        return list(zip(lowers, uppers, strict=True))
+    half = (1.0 + high) / 2.0
+    rare = cluster_times(rows, block, RARE_QUANTILE).tolist()
+    uppers = [
+        _least(_upper(row, QUANTILE, half, tau), _rare_upper(row, half, other))
+        for row, tau, other in zip(ordered, taus, rare, strict=True)
     ]
+    return list(zip(lowers, uppers, strict=True))
+
+
+def _rare_upper(ordered: NDArray[np.float64], confidence: float, tau: float) -> float | None:
+    """The bound from the clustering of the slowest hundredth, and not below that."""
+    bound = _upper(ordered, QUANTILE, confidence, tau)
+    return None if bound is None else max(bound, quantile_of(ordered, RARE_QUANTILE))
+
+
+def _least(one: float | None, other: float | None) -> float | None:
+    """The lower of two bounds that hold together; the only one where the other proves nothing."""
+    found = [bound for bound in (one, other) if bound is not None]
+    return min(found, default=None)
 
 
 def decided(samples: Samples, limit: float, first: int, cells: int = 1, block: int = 1) -> bool:
