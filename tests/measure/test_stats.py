@@ -153,12 +153,13 @@ def test_a_look_that_ends_early_counts_as_the_next_one() -> None:
 def test_a_pace_that_drifts_does_not_hide_a_limit_far_above_it() -> None:
     """Phases of seconds at two levels: worth a handful for the level, hundreds for the tail."""
     random = np.random.default_rng(8)
-    level = np.repeat([100.0, 150.0] * 4, 8_192)
-    steps = level * random.lognormal(0.0, 0.1, len(level))
+    level = np.repeat([100.0, 100.0, 100.0, 150.0] * 2, 8_192)
+    steps = level * random.lognormal(0.0, 0.02, len(level))
     worth = len(steps) / stats.cluster_time(steps, 8)
     assert worth < 90  # the first way proves nothing
     _, upper = stats.bounds_at_look(steps, 256, cells=9, block=8)
-    assert upper == stats.quantile_of(steps, 0.99)
+    assert upper is not None
+    assert stats.quantile_of(steps, 0.99) <= upper < stats.quantile_of(steps, 0.999)
     assert stats.decided(steps, 10_000.0, 256, 9, 8)
     assert not stats.decided(steps, stats.quantile_of(steps, 0.985), 256, 9, 8)
 
