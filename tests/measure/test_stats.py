@@ -168,8 +168,12 @@ def test_a_tail_that_comes_in_one_lump_proves_nothing_by_the_second_way_either()
     random = np.random.default_rng(8)
     steps = random.lognormal(0.0, 0.1, 65_536)
     steps[:650] *= 1_000  # one slow phase in all this time: the next may be longer
-    assert len(steps) / float(stats.cluster_times(steps[None], 8, stats.RARE_QUANTILE)[0]) < 160
-    assert stats._rare_upper(np.sort(steps), 0.99, 650.0 * 2) is None
+    tau = float(stats.cluster_times(steps[None], 8, stats.RARE_QUANTILE)[0])
+    look = stats.look_confidence(stats.look_number(len(steps), 256))
+    assert stats._rare_upper(np.sort(steps), (1.0 + look) / 2.0, tau) is None
+    scattered = random.permutation(steps)  # as many slow steps, but each by itself
+    tau = float(stats.cluster_times(scattered[None], 8, stats.RARE_QUANTILE)[0])
+    assert stats._rare_upper(np.sort(scattered), (1.0 + look) / 2.0, tau) is not None
 
 
 def test_few_samples_have_the_first_way_only() -> None:
