@@ -84,17 +84,14 @@ def test_a_run_that_is_killed_ends_with_the_weights_of_an_undisturbed_one(
     whole, killed = Workspace(tmp_path / "whole"), Workspace(tmp_path / "killed")
     assert run(["train", "--output-dir", str(whole.root), *flags, "--quiet"]) == 0
     moments = random.Random()
-    resume: list[str] = []
-    for epoch in (2,):
-        watched = start("train", "--output-dir", str(killed.root), *flags, *resume)
-        watched.wait_for(f"epoch {epoch}/5")
-        time.sleep(moments.uniform(0.0, 0.1))
-        watched.process.kill()
-        watched.end()
-        assert not killed.final_model.exists(), "it was too quick to be killed"
-        checkpoint.load(killed.last_checkpoint)  # whole, whatever the moment
-        resume = ["--resume"]
-    last = start("train", "--output-dir", str(killed.root), *flags, *resume)
+    watched = start("train", "--output-dir", str(killed.root), *flags)
+    watched.wait_for("epoch 2/5")
+    time.sleep(moments.uniform(0.0, 0.1))
+    watched.process.kill()
+    watched.end()
+    assert not killed.final_model.exists(), "it was too quick to be killed"
+    checkpoint.load(killed.last_checkpoint)  # whole, whatever the moment
+    last = start("train", "--output-dir", str(killed.root), *flags, "--resume")
     assert last.end() == 0, last.text
     for name in ("final_model", "best_model"):
         ours, theirs = (checkpoint.load(getattr(s, name))["model"] for s in (killed, whole))
