@@ -7,12 +7,10 @@ known, and when training is about to begin afresh.
 import hashlib
 from typing import Any
 
-import msgspec
-
-from tinytx.config import Settings, as_dict
+from tinytx.config import Settings
 from tinytx.errors import CheckpointError, OverwriteRefused, TinytxError
 from tinytx.train import checkpoint
-from tinytx.train.job import COMPARED, Options
+from tinytx.train.job import Options, first_change
 from tinytx.train.metrics import Metrics, read_metrics
 from tinytx.workspace import Workspace
 
@@ -34,14 +32,14 @@ class Guard:
         interrupted = self.space.last_checkpoint.exists()
         if interrupted and self.options.resume:
             state = checkpoint.load(self.space.last_checkpoint)
-            if difference := _changed(_config_of(state), settings):
+            if difference := first_change(_config_of(state), settings):
                 raise self._another_run(difference)
         elif interrupted and not self.options.resume_if_possible:
             raise OverwriteRefused(f"{self.space.root} holds an interrupted run", RESUMABLE)
         elif (
             not (interrupted or self.options.resume)
             and (metrics := self._finished())
-            and (difference := _changed(metrics.config, settings))
+            and (difference := first_change(metrics.config, settings))
         ):
             raise self._finished_model(difference)
 
@@ -97,19 +95,6 @@ class Guard:
 def _config_of(state: dict[str, Any]) -> dict[str, Any]:
     config = state.get("settings")
     return config if isinstance(config, dict) else {}
-
-
-def _changed(theirs: dict[str, Any], settings: Settings) -> str:
-    """The first setting in which an earlier run differs, or nothing."""
-    ours = msgspec.to_builtins(as_dict(settings))
-    for section in COMPARED:
-        known = theirs.get(section)
-        if not isinstance(known, dict):
-            continue
-        for key, value in ours[section].items():
-            if key in known and known[key] != value:
-                return f"{section}.{key} was {known[key]}, now it is {value}"
-    return ""
 
 
 def _other_text(theirs: dict[str, Any], ours: dict[str, str]) -> str:

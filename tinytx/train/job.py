@@ -85,13 +85,26 @@ def _difference(
 ) -> str:
     """The first setting or input in which a checkpoint differs from this run, or nothing."""
     theirs = as_dict(checkpoint.settings_of(state, space.last_checkpoint))
-    ours = as_dict(settings)
-    for section in COMPARED:
-        for key, value in ours[section].items():
-            if theirs[section][key] != value:
-                return f"{section}.{key} was {theirs[section][key]}, now it is {value}"
+    if changed_setting := first_change(theirs, settings):
+        return changed_setting
     changed = [name for name in hashes if state["hashes"].get(name) != hashes[name]]
     return f"the {changed[0].replace('_', ' ')} has changed" if changed else ""
+
+
+def first_change(theirs: dict[str, Any], settings: Settings) -> str:
+    """The first setting that decides a run in which an earlier one differs, or nothing.
+
+    ``theirs`` is what that run recorded: a key that it does not know is no difference.
+    """
+    ours = as_dict(settings)
+    for section in COMPARED:
+        known = theirs.get(section)
+        if not isinstance(known, dict):
+            continue
+        for key, value in ours[section].items():
+            if key in known and known[key] != value:
+                return f"{section}.{key} was {known[key]}, now it is {value}"
+    return ""
 
 
 def make_job(
