@@ -9,15 +9,18 @@ Attention is written out as two matrix products: at the short lengths trained he
 faster on a CPU than the fused operator, whose backward pass is not optimised for it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinytx.config import ModelSettings
+from tinytx.train.loss import linear_cross_entropy
 
 NORM_EPSILON = 1e-5
+Hidden = Callable[[Tensor], Tensor]
+"""Token ids [B, T] to hidden states [B, T, D]."""
 MASKED = -1e9  # added to the score of a position that must not be seen
 
 
@@ -133,6 +136,10 @@ class Transformer(nn.Module):
             nn.init.normal_(parameter, std=std, generator=generator)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        return F.linear(self.hidden(tokens), self.embedding.weight)  # [B, T, V]
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """Token ids [B, T] to what the head reads, [B, T, D]."""
         length = tokens.shape[1]
         x = self.embedding(tokens) * self.model.width**0.5  # [B, T, D], of size 1 as blocks expect
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
@@ -141,12 +148,16 @@ class Transformer(nn.Module):
         mask = self.mask[:length, :length].to(dtype)
         for block in self.blocks:
             x = block(x, cos, sin, mask)
-        return F.linear(self.norm(x), self.embedding.weight)  # [B, T, V]
+        normed: Tensor = self.norm(x)
+        return normed
 
-    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy in nats per token; ``tokens`` and ``targets`` are [B, T]."""
-        logits = self(tokens).float()
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    def loss(self, tokens: Tensor, targets: Tensor, hidden: Hidden | None = None) -> Tensor:
+        """Mean cross-entropy in nats per token; ``tokens`` and ``targets`` are [B, T].
+
+        ``hidden`` stands in for :meth:`hidden`, compiled.
+        """
+        x = (hidden or self.hidden)(tokens)
+        return linear_cross_entropy(x.flatten(0, 1), self.embedding.weight, targets.flatten())
 
     def block_matrices(self) -> Iterator[tuple[Tensor, int]]:
         """The matrices of the blocks, each with the number of matrices that it stacks."""

@@ -8,6 +8,7 @@ the data order is a function of the seed and the epoch.
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -62,7 +63,8 @@ class Trainer:
         if job.compiled:
             # PyTorch's own random numbers: drawn inside the kernels they would be drawn again for
             # every value that one mask covers
-            self.loss = torch.compile(self.model.loss, options={"fallback_random": True})
+            hidden = torch.compile(self.model.hidden, options={"fallback_random": True})
+            self.loss = partial(self.model.loss, hidden=hidden)
         self.epoch = 0  # epochs finished
         self.step = 0  # steps finished in the epoch under way
         self.loss_sum = 0.0  # over those steps

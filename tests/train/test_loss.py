@@ -1,0 +1,68 @@
+"""The loss over the vocabulary, held to PyTorch's own and to finite differences."""
+
+from unittest.mock import patch
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tinytx.train import loss
+from tinytx.train.loss import linear_cross_entropy
+
+
+def example(
+    count: int, dtype: torch.dtype = torch.float32
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(count)
+    x = torch.randn(count, 16, generator=random, dtype=dtype, requires_grad=True)
+    table = torch.randn(40, 16, generator=random, dtype=dtype, requires_grad=True)
+    return x, table, torch.randint(0, 40, (count,), generator=random)
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 31])
+def test_loss_and_gradients_equal_those_of_pytorch(count: int) -> None:
+    x, table, targets = example(count)
+    theirs = F.cross_entropy(x @ table.T, targets)
+    expected = torch.autograd.grad(3.0 * theirs, [x, table])
+    with patch.object(loss, "CHUNK", 8):
+        ours = linear_cross_entropy(x, table, targets)
+        found = torch.autograd.grad(3.0 * ours, [x, table])
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_gradient_is_that_of_finite_differences() -> None:
+    x, table, targets = example(5, torch.float64)
+    with patch.object(loss, "CHUNK", 2):
+        assert torch.autograd.gradcheck(lambda a, b: linear_cross_entropy(a, b, targets), (x, table))
+
+
+def test_logits_beyond_the_range_of_exp_stay_finite() -> None:
+    x, table, targets = example(4)
+    with torch.no_grad():
+        x *= 1_000.0
+    ours = linear_cross_entropy(x, table, targets)
+    torch.testing.assert_close(ours, F.cross_entropy(x @ table.T, targets))
+    assert all(torch.isfinite(g).all() for g in torch.autograd.grad(ours, [x, table]))
+
+
+def test_without_gradients_it_is_the_same_number() -> None:
+    x, table, targets = example(20)
+    with torch.no_grad():
+        plain = linear_cross_entropy(x, table, targets)
+    assert not plain.requires_grad
+    assert plain == linear_cross_entropy(x, table, targets)
+
+
+def test_bfloat16_products_stay_close_and_gradients_keep_the_tables_type() -> None:
+    x, table, targets = example(64)
+    exact = F.cross_entropy(x @ table.T, targets)
+    expected = torch.autograd.grad(exact, [x, table])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = linear_cross_entropy(x, table, targets)
+    found = torch.autograd.grad(mixed, [x, table])
+    assert mixed.dtype is torch.float32
+    torch.testing.assert_close(mixed, exact, rtol=0.01, atol=0.0)
+    for gradient, reference in zip(found, expected, strict=True):
+        assert gradient.dtype is torch.float32
+        assert torch.cosine_similarity(gradient.flatten(), reference.flatten(), dim=0) > 0.999
