@@ -76,6 +76,7 @@ def random_weights(facts: ModelFacts, seed: int = 1) -> Weights:
     weights = {"embedding.weight": matrix(facts.vocab_size, width), "norm.weight": one}
     for i in range(facts.layers):
         weights |= {
+            f"blocks.{i}.embedding.weight": matrix(facts.vocab_size, width),
             f"blocks.{i}.attention_norm.weight": one,
             f"blocks.{i}.attention.qkv.weight": matrix(3 * width, width),
             f"blocks.{i}.attention.out.weight": matrix(width, width),

@@ -82,11 +82,12 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, fr
         return self.width // self.heads
 
     def parameters(self, vocab_size: int) -> int:
-        """The number of weights: tied embedding, blocks, norms."""
+        """The number of weights: tied embedding, a table per block, blocks, norms."""
         attention = 4 * self.width * self.width
         mlp = 3 * self.width * self.hidden
         norms = (2 * self.layers + 1) * self.width
-        return vocab_size * self.width + self.layers * (attention + mlp) + norms
+        tables = (1 + self.layers) * vocab_size * self.width
+        return tables + self.layers * (attention + mlp) + norms
 
 
 class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):

@@ -328,7 +328,7 @@ def test_the_facts_of_the_manifest_are_those_of_a_hand_count(
 ) -> None:
     width, hidden, layers, vocab = 32, 48, 2, 320
     block = 3 * width * width + width * width + 3 * width * hidden + 2 * width
-    by_hand = vocab * width + layers * block + width
+    by_hand = (1 + layers) * vocab * width + layers * block + width
     assert manifest["model"] == {
         "layers": layers,
         "width": width,
@@ -372,10 +372,12 @@ def numpy_logits(graph: Path, facts: dict[str, Any], ids: NDArray[np.int64]) -> 
         z = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * angle)
         return np.concatenate((z.real, z.imag), axis=-1)
 
-    x = w["embedding.weight"][ids]
+    entries = np.split(w["tables"][ids], facts["layers"], axis=-1)
+    x = 0.0
     future = np.triu(np.ones((length, length), bool), 1)
     for i in range(facts["layers"]):
         p = f"blocks.{i}"
+        x = x + entries[i]
         qkv = norm(x, f"{p}.attention_norm") @ w[f"{p}.attention.qkv.weight"]
         q, k, v = (
             part.reshape(batch, length, heads, size).swapaxes(1, 2)
@@ -389,7 +391,7 @@ def numpy_logits(graph: Path, facts: dict[str, Any], ids: NDArray[np.int64]) -> 
         x = x + mixed @ w[f"{p}.attention.out.weight"]
         gate, up = np.split(norm(x, f"{p}.mlp_norm") @ w[f"{p}.mlp.gate_up.weight"], 2, axis=-1)
         x = x + (gate / (1 + np.exp(-gate)) * up) @ w[f"{p}.mlp.down.weight"]
-    return norm(x, "norm") @ w["embedding.weight"].T
+    return norm(x, "norm") @ w["head.weight"].T
 
 
 def test_the_bits_per_byte_are_those_that_numpy_finds_in_the_graph(

@@ -124,17 +124,23 @@ def test_the_inputs_and_outputs_are_those_of_the_contract(shape: Shape) -> None:
 def test_the_graph_holds_each_weight_once_and_nothing_else_of_size(shape: Shape) -> None:
     model, facts = make(shape)
     arrays = {t.name: numpy_helper.to_array(t) for t in graph_of(model, facts).graph.initializer}
-    tables = {"cos", "sin", "last"}
-    weights = {name: array for name, array in arrays.items() if name not in tables}
+    others = {"cos", "sin", "last"}
+    weights = {name: array for name, array in arrays.items() if name not in others}
     assert sum(a.size for a in weights.values()) == facts.parameters == model.parameter_count()
     assert all(a.dtype == np.float32 for a in weights.values())
+    tables = np.split(weights["tables"], facts.layers, axis=1)
     for name, tensor in model.state_dict().items():
         expected = tensor.numpy()
-        linear = expected.ndim == 2 and name != "embedding.weight"
-        scale = np.float32(facts.width**0.5)  # the embedding's, folded into table and last norm
-        expected = expected * scale if name == "embedding.weight" else expected
-        expected = expected / scale if name == "norm.weight" else expected
-        np.testing.assert_array_equal(weights[name], expected.T if linear else expected)
+        if name == "embedding.weight":
+            np.testing.assert_array_equal(weights["head.weight"], expected)
+        elif name.endswith("embedding.weight"):  # they enter multiplied, the first with the head's
+            layer = int(name.split(".")[1])
+            entering = expected + (weights["head.weight"] if layer == 0 else 0.0)
+            np.testing.assert_array_equal(tables[layer], entering * np.float32(facts.width**0.5))
+        else:
+            np.testing.assert_array_equal(
+                weights[name], expected.T if expected.ndim == 2 else expected
+            )
 
 
 def test_the_same_weights_give_the_same_bytes() -> None:

@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-import torch
 from onnx import numpy_helper
 
+from tests.export.test_quantize import restore_into
 from tinytx import bundle
 from tinytx.bundle import MANIFEST, Bundle, FileFacts
 from tinytx.cli.main import run
@@ -22,7 +22,7 @@ from tinytx.errors import BundleError, ExportError, ParityError, UsageError
 from tinytx.export import exporter, quantize, variants
 from tinytx.export.exporter import export
 from tinytx.export.graph import GraphBuilder
-from tinytx.export.quantize import RECIPES, block_size, quantise
+from tinytx.export.quantize import RECIPES, block_size
 from tinytx.runtime.engine import Engine
 from tinytx.runtime.golden import verify
 from tinytx.runtime.processor import default_precision
@@ -75,12 +75,7 @@ def test_the_bits_per_byte_of_a_variant_are_near_those_of_pytorch_with_restored_
     space = Workspace(run_with_variants)
     for name, variant in shipped.manifest.variants.items():
         model, settings, _ = load_model(space.best_model)
-        for key, tensor in model.state_dict().items():
-            if tensor.dim() == 2:
-                recipe = RECIPES[name]
-                bits = recipe.table_bits if key.startswith("embedding") else recipe.bits
-                q = quantise(tensor.numpy(), bits, block_size(settings.model.width))
-                tensor.copy_(torch.from_numpy(q.restore()))
+        restore_into(model, RECIPES[name], block_size(settings.model.width))
         score = evaluate(model, open_tokens(space.val_tokens), space.val_text.stat().st_size, 32)
         assert variant.bits_per_byte == pytest.approx(score.bits_per_byte, rel=2e-3)
         assert variant.bits_per_byte != shipped.manifest.quality.bits_per_byte
@@ -130,7 +125,7 @@ def space(run_with_variants: Path, tmp_path: Path) -> Workspace:
 def test_a_variant_that_loses_too_much_is_not_shipped_and_the_manifest_says_why(
     space: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(quantize.RECIPES, "int4", quantize.Recipe(4, 4))
+    monkeypatch.setitem(quantize.RECIPES, "int4", quantize.Recipe(4, 4, 4))
     monkeypatch.setattr(variants, "MOST_LOSS", 1e-3)
     space.stamp("export").remove()
     assert run(["export", "--output-dir", str(space.root)]) == 0
@@ -182,18 +177,18 @@ def test_a_variant_is_judged_by_its_loss_and_its_gain(bits: float, size: int, wo
 def test_a_graph_that_is_not_the_one_that_was_scored_is_refused(
     space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The head of what ships is turned by one row; what was scored is whole."""
+    """A matrix of what ships is turned by one row; what was scored is whole."""
     head = quantize.QuantisedBuilder.head
 
-    def planted(self: quantize.QuantisedBuilder, x: str) -> str:
+    def planted(self: quantize.QuantisedBuilder, x: str, table: quantize.Float) -> str:
         if not self.every_position:
             self.tensors[:] = [
                 numpy_helper.from_array(np.roll(numpy_helper.to_array(t), 1, axis=0), t.name)
-                if t.name == "embedding.codes"
+                if t.name.endswith("up.codes")
                 else t
                 for t in self.tensors
             ]
-        return head(self, x)
+        return head(self, x, table)
 
     monkeypatch.setattr(quantize.QuantisedBuilder, "head", planted)
     space.stamp("export").remove()
@@ -236,7 +231,7 @@ def change(graph: bytes, name: str, by: Callable[[Any], Any]) -> bytes:
 PLANTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "the codes of one product": ("blocks.1.mlp.down.codes", lambda a: a[::-1].copy()),
     "the scales of one product": ("blocks.0.attention.qkv.scales", lambda a: a * 1.5),
-    "the table": ("embedding.codes", lambda a: np.roll(a, 1, axis=0)),
+    "the table": ("head.codes", lambda a: np.roll(a, 1, axis=0)),
     "a norm": ("norm.weight", lambda a: a * 1.5),
     "rotary tables": ("cos", lambda a: a * 0.0),
 }

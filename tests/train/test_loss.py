@@ -34,7 +34,9 @@ def test_loss_and_gradients_equal_those_of_pytorch(count: int) -> None:
 def test_the_gradient_is_that_of_finite_differences() -> None:
     x, table, targets = example(5, torch.float64)
     with patch.object(loss, "CHUNK", 2):
-        assert torch.autograd.gradcheck(lambda a, b: linear_cross_entropy(a, b, targets), (x, table))
+        assert torch.autograd.gradcheck(
+            lambda a, b: linear_cross_entropy(a, b, targets), (x, table)
+        )
 
 
 def test_logits_beyond_the_range_of_exp_stay_finite() -> None:

@@ -39,6 +39,7 @@ def by_hand(weights: dict[str, Array], ids: list[int]) -> Array:
     size = MODEL.width // MODEL.heads
     for layer in range(MODEL.layers):
         own = {k.split(".", 2)[2]: v for k, v in weights.items() if k.startswith(f"blocks.{layer}")}
+        x = x + own["embedding.weight"][ids] * MODEL.width**0.5
         normed = norm(x, own["attention_norm.weight"])
         q, k, v = np.split(normed @ own["attention.qkv.weight"].T, 3, axis=1)
         heads = np.zeros_like(x)

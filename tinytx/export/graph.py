@@ -85,18 +85,24 @@ class GraphBuilder:
         weight = self.constant(f"{name}.weight", w[f"{name}.weight"].T)
         return self.node("MatMul", [x, weight], [f"{name}.output"])
 
-    def embed(self, table: NDArray[np.float32]) -> str:
-        """Rows of the table [V, D], which :meth:`head` uses again, for the tokens: [B, T, D]."""
-        return self.node(
-            "Gather", [self.constant("embedding.weight", table), "tokens"], ["embedded"]
-        )
+    def embed(self, tables: NDArray[np.float32]) -> str:
+        """Rows of the blocks' tables, side by side in [V, L * D], for the tokens."""
+        return self.node("Gather", [self.constant("tables", tables), "tokens"], ["rows"])
 
-    def head(self, x: str) -> str:
-        """x [..., D] times the embedding's transpose: logits [..., V]."""
+    def entries(self, tables: NDArray[np.float32]) -> list[str]:
+        """What each block adds to its input, [B, T, D] each: one lookup, cut into L parts."""
+        rows = self.embed(tables)
+        names = [f"blocks.{i}.embedded" for i in range(self.facts.layers)]
+        if len(names) == 1:
+            return [rows]
+        self.node("Split", [rows], names, axis=-1, num_outputs=len(names))
+        return names
+
+    def head(self, x: str, table: NDArray[np.float32]) -> str:
+        """x [..., D] times the transpose of the table [V, D]: logits [..., V]."""
         if self.every_position:
-            turned = self.node("Transpose", ["embedding.weight"], ["head"], perm=[1, 0])
-            return self.node("MatMul", [x, turned], ["logits"])
-        return self.node("Gemm", [x, "embedding.weight"], ["logits"], transB=1)
+            return self.node("MatMul", [x, self.constant("head.weight", table.T)], ["logits"])
+        return self.node("Gemm", [x, self.constant("head.weight", table)], ["logits"], transB=1)
 
     def add_and_norm(self, x: str, residual: str, name: str, w: Weights) -> tuple[str, str]:
         """(RMSNorm(x + residual), x + residual)"""
@@ -120,11 +126,11 @@ def build_graph(
     ``builder`` decides how matrices are stored; a fresh one per graph, float32 by default.
     """
     builder = builder or GraphBuilder(facts)
-    weights, embedding_table = _fold_embedding_scale(weights, facts.width)
     cos, sin = _rotary_tables(facts)
     builder.constant("cos", cos)
     builder.constant("sin", sin)
-    residual = builder.embed(embedding_table)  # [B, T, D]
+    entering = builder.entries(_tables(weights, facts))
+    residual = entering[0]  # [B, T, D]
     first = builder.constant(
         "blocks.0.attention_norm.weight", weights["blocks.0.attention_norm.weight"]
     )
@@ -137,24 +143,27 @@ def build_graph(
     )
     for i in range(facts.layers):
         out, residual = builder.block(i, x, residual, weights)
+        if i + 1 < facts.layers:
+            residual = builder.node("Add", [residual, entering[i + 1]], [f"blocks.{i + 1}.input"])
         following = f"blocks.{i + 1}.attention_norm" if i + 1 < facts.layers else "norm"
         x, residual = builder.add_and_norm(out, residual, following, weights)
     if not builder.every_position:
         last = builder.constant("last", np.array(-1, np.int64))
         x = builder.node("Gather", [x, last], ["last_hidden"], axis=1)  # [B, D]
-    builder.head(x)
+    builder.head(x, weights["embedding.weight"])
     return _assemble(builder, facts)
 
 
-def _fold_embedding_scale(weights: Weights, width: int) -> tuple[Weights, NDArray[np.float32]]:
-    """The model multiplies the embedding by sqrt(width) where it enters, not where it is the head.
+def _tables(weights: Weights, facts: ModelFacts) -> NDArray[np.float32]:
+    """What the tokens add to the input of each block, side by side: [V, L * D].
 
-    Here the table itself is multiplied and the last norm's weight divided: the same function
-    without a node for it.
+    The model multiplies by sqrt(width) as the rows enter; here the tables are multiplied. The
+    first block's table and the embedding are added up: they enter at the same place.
     """
-    scale = np.float32(width**0.5)
-    table: NDArray[np.float32] = weights["embedding.weight"] * scale
-    return {**weights, "norm.weight": weights["norm.weight"] / scale}, table
+    tables = [weights[f"blocks.{i}.embedding.weight"] for i in range(facts.layers)]
+    tables[0] = tables[0] + weights["embedding.weight"]
+    side_by_side: NDArray[np.float32] = np.concatenate(tables, axis=1)
+    return side_by_side * np.float32(facts.width**0.5)
 
 
 def _rotary_tables(facts: ModelFacts) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

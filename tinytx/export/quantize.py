@@ -79,15 +79,17 @@ class Recipe:
 
     bits: int
     """Of the blocks' matrices."""
-    table_bits: int
-    """Of the embedding, which is the head as well."""
+    head_bits: int
+    """Of the head."""
+    row_bits: int
+    """Of the tables whose rows enter the blocks."""
 
 
-RECIPES = {"int8": Recipe(8, 8), "int4": Recipe(4, 8)}
+RECIPES = {"int8": Recipe(8, 8, 8), "int4": Recipe(4, 8, 4)}
 
 
 class QuantisedBuilder(GraphBuilder):
-    """Matrices as MatMulNBits; one shared table for GatherBlockQuantized and the head."""
+    """Matrices as MatMulNBits, the tables that are looked up as GatherBlockQuantized."""
 
     def __init__(self, facts: ModelFacts, recipe: Recipe, every_position: bool = False) -> None:
         super().__init__(facts, every_position)
@@ -100,35 +102,30 @@ class QuantisedBuilder(GraphBuilder):
         scales = self.constant(f"{name}.scales", q.scales)
         return self._product(x, codes, scales, q, f"{name}.output")
 
-    def embed(self, table: Float) -> str:
-        """Rows of the table, restored to float32: [B, T, D].
-
-        The codes have the shape that :meth:`head` wants, [V, blocks, block], so that both read
-        the very same ones: a Reshape of the table instead would leave MatMulNBits an input that
-        is not constant unless onnxruntime folds it, and then a product takes six times as long.
-        The lookup wants its scales in three dimensions and the product in two: these are stored
-        twice, an eighth of the table.
-        """
-        self.table = quantise(table, self.recipe.table_bits, self.block_length)
-        codes = self.constant("embedding.codes", self.table.packed)
-        scales = self.constant("embedding.row_scales", self.table.scales[..., None])
-        self.node(
+    def embed(self, tables: Float) -> str:
+        """Rows of the tables [V, L * D], restored to float32: [B, T, L * D]."""
+        q = quantise(tables, self.recipe.row_bits, self.block_length)
+        codes = self.constant("tables.codes", q.packed.reshape(len(q.codes), -1))
+        scales = self.constant("tables.scales", q.scales)
+        return self.node(
             "GatherBlockQuantized",
             [codes, "tokens", scales],
-            ["embedded.blocks"],  # [B, T, blocks, block]
+            ["rows"],
             domain=CONTRIB,
-            bits=self.table.bits,
+            bits=q.bits,
             block_size=self.block_length,
             gather_axis=0,
-            quantize_axis=2,
+            quantize_axis=1,
         )
-        flat = self.constant("embedding.shape", np.array([0, 0, -1], np.int64))
-        return self.node("Reshape", ["embedded.blocks", flat], ["embedded"])
 
-    def head(self, x: str) -> str:
-        """x [..., D] times the same table."""
-        scales = self.constant("embedding.scales", self.table.scales)
-        return self._product(x, "embedding.codes", scales, self.table, "logits")
+    def head(self, x: str, table: Float) -> str:
+        """x [..., D] times the transpose of the table [V, D], in few bits."""
+        q = quantise(table, self.recipe.head_bits, self.block_length)
+        codes, scales = (
+            self.constant("head.codes", q.packed),
+            self.constant("head.scales", q.scales),
+        )
+        return self._product(x, codes, scales, q, "logits")
 
     def _product(self, x: str, codes: str, scales: str, q: Quantised, output: str) -> str:
         return self.node(

@@ -15,7 +15,8 @@ from tinytx.errors import BundleError
 
 OPERATORS = {
     "": {
-        "Gather", "Gemm", "MatMul", "Mul", "RMSNormalization", "Reshape", "Split", "Transpose",
+        "Add", "Gather", "Gemm", "MatMul", "Mul", "RMSNormalization", "Reshape", "Split",
+        "Transpose",
     },
     "com.microsoft": {
         "GatherBlockQuantized", "GroupQueryAttention", "MatMulNBits", "QuickGelu",
@@ -51,7 +52,8 @@ def _check_model(model: memoryview, facts: ModelFacts) -> None:
         raise _Refused(f"it holds {len(graphs)} graphs")
     nodes = 0
     # A dimension beyond these can only come from another model, or from no model.
-    most = max(facts.vocab_size, facts.max_seq_length, 3 * facts.width, 2 * facts.hidden)
+    widest = max(3 * facts.width, 2 * facts.hidden, facts.layers * facts.width)
+    most = max(facts.vocab_size, facts.max_seq_length, widest)
     # node, name, initializer, doc_string, input, output
     for number, value in _fields(graphs[0], "the graph", {1, 2, 5, 10, 11, 12}):
         if number == 1:

@@ -2,8 +2,10 @@
 
 Pre-norm RMSNorm (Zhang & Sennrich 2019, arXiv 1910.07467), rotary positions (Su et al. 2021,
 arXiv 2104.09864, the half-split form), SwiGLU (Shazeer 2020, arXiv 2002.05202), no biases, the
-embedding tied to the head. Shapes: B batch, T tokens, D width, H heads, S head size, F hidden,
-V vocabulary.
+embedding tied to the head. Each block also adds a row of its own table, looked up by the token
+(per-layer embeddings, as in Gemma 3n: Google 2025). A look-up costs no product, so these tables
+are weights that training and decoding get almost for free; docs/decisions/0025 has the figures.
+Shapes: B batch, T tokens, D width, H heads, S head size, F hidden, V vocabulary.
 
 Attention is written out as two matrix products: at the short lengths trained here that is
 faster on a CPU than the fused operator, whose backward pass is not optimised for it.
@@ -89,17 +91,19 @@ class SequenceDropout(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
+    """x + table[token], then x + attention(norm(x)), then x + mlp(norm(x))."""
 
-    def __init__(self, model: ModelSettings, dropout: float) -> None:
+    def __init__(self, model: ModelSettings, vocab_size: int, dropout: float) -> None:
         super().__init__()
+        self.embedding = nn.Embedding(vocab_size, model.width)
         self.attention_norm = RMSNorm(model.width)
         self.attention = Attention(model)
         self.mlp_norm = RMSNorm(model.width)
         self.mlp = SwiGLU(model)
         self.dropout = SequenceDropout(dropout)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, tokens: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        x = x + (self.embedding(tokens) * x.shape[-1] ** 0.5).to(x.dtype)
         x = x + self.dropout(self.attention(self.attention_norm(x), cos, sin, mask))
         x = x + self.dropout(self.mlp(self.mlp_norm(x)))
         return x
@@ -112,7 +116,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.model = model
         self.embedding = nn.Embedding(vocab_size, model.width)
-        self.blocks = nn.ModuleList(Block(model, dropout) for _ in range(model.layers))
+        self.blocks = nn.ModuleList(Block(model, vocab_size, dropout) for _ in range(model.layers))
         self.norm = RMSNorm(model.width)
         cos, sin = rotary_table(model.max_seq_length, model.head_size, model.rope_base)
         mask = torch.full((model.max_seq_length, model.max_seq_length), MASKED).triu(1)
@@ -126,9 +130,13 @@ class Transformer(nn.Module):
     def initialise(self, generator: torch.Generator) -> None:
         """Normal weights of deviation 1/sqrt(inputs); those that write to the residual stream are
         scaled by 1/sqrt(2 layers) more, as in GPT-2 (Radford et al. 2019). With GPT-2's own 0.02
-        the attention of the first block never woke up at this width (docs/log.md)."""
+        the attention of the first block never woke up at this width (docs/log.md). The blocks'
+        tables begin at zero: at first each token enters by its embedding alone."""
         for name, parameter in self.named_parameters():
             if parameter.dim() < 2:
+                continue
+            if name.startswith("blocks.") and name.endswith(".embedding.weight"):
+                nn.init.zeros_(parameter)
                 continue
             writes = name.endswith(("out.weight", "down.weight"))
             scale = (2 * self.model.layers) ** -0.5 if writes else 1.0
@@ -147,7 +155,7 @@ class Transformer(nn.Module):
         cos, sin = self.cos[:length].to(dtype), self.sin[:length].to(dtype)
         mask = self.mask[:length, :length].to(dtype)
         for block in self.blocks:
-            x = block(x, cos, sin, mask)
+            x = block(x, tokens, cos, sin, mask)
         normed: Tensor = self.norm(x)
         return normed
 
