@@ -18,6 +18,7 @@ HEAVY_PARTS = {"train", "export", "runtime", "measure"}
 ALLOWED = {
     "errors": set(),
     "config": {"errors"},
+    "presets": set(),
     "workspace": {"config", "errors"},
     "files": {"errors"},
     "bundle": {"files", "config", "errors"},
@@ -31,12 +32,13 @@ ALLOWED = {
     "remote": {"bundle", "config", "errors"},
     "cli": {
         "train", "export", "runtime", "measure", "remote", "bundle", "tokenizer", "workspace",
-        "config", "errors",
+        "config", "errors", "presets",
     },
 }  # fmt: skip
 # part: what it may import beyond the standard library
 FOREIGN = {
     "errors": set(),
+    "presets": set(),
     "workspace": set(),
     "remote": set(),
     "config": {"msgspec"},

@@ -1,4 +1,4 @@
-"""Every number that a run depends on: TOML file, then ``--set section.key=value``, then flags.
+"""Every number that a run depends on: a preset, then a TOML file, then ``--set``, then flags.
 
 Settings are typed structs. An unknown key, a wrong type or a number out of range is an error
 that names the key, where it came from, and the nearest right key.
@@ -151,14 +151,15 @@ def load_settings(
     assignments: Iterable[str] = (),
     flags: Mapping[str, object] | None = None,
     flag_names: Mapping[str, str] | None = None,
+    preset: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Settings:
-    """Read settings: the defaults, then ``file``, then ``a.b=c`` assignments, then flags.
+    """Read settings: the defaults, ``preset``, ``file``, ``a.b=c`` assignments, then flags.
 
     ``flags`` maps "section.key" to a value; ``None`` means that the flag was not given. What the
     flag is called, if not "--key", is in ``flag_names``: messages name it so.
     Raises :class:`UsageError` for an unknown key, a wrong type or a number out of range.
     """
-    layers: list[tuple[str, dict[str, dict[str, Any]]]] = []
+    layers: list[tuple[str, Mapping[str, Mapping[str, Any]]]] = [("the preset", preset or {})]
     if file is not None:
         layers.append((str(file), _read_toml(file)))
     for text in assignments:
