@@ -96,6 +96,9 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     """Passes over the training text."""
     batch_size: Positive = 16
     """Windows of ``max_seq_length`` tokens in one step."""
+    micro_batch: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    """Windows computed at once, the gradients of a step being added up: fewer need less memory and
+    more time, for the same model; 0 means the whole batch."""
     optimizer: Literal["muon", "adamw"] = "muon"
     """What updates the blocks' matrices; the rest is AdamW's in any case."""
     learning_rate: Annotated[float, Meta(gt=0.0)] = 1.2e-2
@@ -122,6 +125,11 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     """torch.compile; auto uses it on long runs where a C++ compiler is installed."""
     threads: Annotated[int, Meta(ge=0, le=1_024)] = 0
     """Processor threads; 0 means all the cores that this process may use."""
+
+    @property
+    def at_once(self) -> int:
+        """Windows in one forward and backward pass."""
+        return self.micro_batch or self.batch_size
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -267,6 +275,12 @@ def _check_shape(settings: Settings) -> None:
         raise UsageError(
             f"model.width {model.width} divided by model.heads {model.heads} "
             f"must be a multiple of {HEAD_MULTIPLE}"
+        )
+    training = settings.training
+    if training.batch_size % training.at_once:
+        raise UsageError(
+            f"training.batch_size {training.batch_size} must be a multiple of "
+            f"training.micro_batch {training.micro_batch}"
         )
     corpus = settings.corpus
     given = [n for n in ("path", "url", "name") if getattr(corpus, n) not in (None, ())]

@@ -61,7 +61,7 @@ _ALL = (
     Preset(
         "low-memory",
         "for a board with 1 GB",
-        {"training": {"batch_size": 4, "precision": "float32", "compile": "off"}},
+        {"training": {"micro_batch": 2, "precision": "float32", "compile": "off"}},
     ),
 )
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}

@@ -25,6 +25,7 @@ EXAMPLES: dict[str, object] = {
     "model.width": 48,
     "model.heads": 6,
     "model.layers": 7,
+    "training.micro_batch": 1,
 }
 """Values unlike the default where adding to it would not give a valid one."""
 
