@@ -47,3 +47,21 @@ def test_the_larger_of_two_peaks_may_be_the_only_one_known() -> None:
     assert larger(None, None) is None
     assert larger(3, None) == 3
     assert larger(3, 4) == 4
+
+
+def test_an_eager_run_does_not_load_the_compiler(tmp_path: Path) -> None:
+    code = (
+        "import sys, torch\n"
+        "from tinytx.train.memory import leave_out_compiler\n"
+        "leave_out_compiler()\n"
+        "leave_out_compiler()  # as for a second job\n"
+        "weight = torch.ones(3, requires_grad=True)\n"
+        "optimizer = torch.optim.AdamW([weight], lr=0.5, fused=True)\n"
+        "weight.sum().backward()\n"
+        "optimizer.step()\n"
+        "optimizer.zero_grad()\n"
+        "optimizer.load_state_dict(optimizer.state_dict())\n"
+        "assert weight.requires_grad and float(weight[0]) < 0.6\n"
+        "sys.exit('torch._dynamo' in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

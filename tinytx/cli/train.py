@@ -67,7 +67,7 @@ def command(
             result = run_asking(Pipeline(settings, space, options, watched))
         score = result.validation.score
         reporter.sample(result.validation.sample)
-        reporter.note(f"wrote {space.best_model}, {space.final_model}, {space.metrics}")
+        reporter.summary((space.tokenizer, space.best_model, space.final_model, space.metrics))
         reporter.note(f"next: tinytx export --output-dir {output_dir}")
     if as_json:
         import msgspec

@@ -26,6 +26,7 @@ from tinytx.train.model import Transformer
 from tinytx.train.optimizer import Optimizer
 from tinytx.train.progress import Reporter, StepReport
 from tinytx.train.signals import StopRequest
+from tinytx.train.speed import compile_options
 from tinytx.workspace import Workspace
 
 CHECKPOINT_SECONDS = 60.0
@@ -62,9 +63,7 @@ class Trainer:
         self.optimizer = Optimizer(self.model, job.settings, job.precision)
         self.loss: LossFunction = self.model.loss
         if job.compiled:
-            # PyTorch's own random numbers: drawn inside the kernels they would be drawn again for
-            # every value that one mask covers
-            hidden = torch.compile(self.model.hidden, options={"fallback_random": True})
+            hidden = torch.compile(self.model.hidden, options=compile_options())
             self.loss = partial(self.model.loss, hidden=hidden)
         self.epoch = 0  # epochs finished
         self.step = 0  # steps finished in the epoch under way
