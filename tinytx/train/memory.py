@@ -4,7 +4,7 @@ import inspect
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import torch
 
 GUARDED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")

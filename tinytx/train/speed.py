@@ -107,7 +107,7 @@ def should_compile(settings: Settings, total_tokens: int) -> bool:
     return work > COMPILE_PAYS_FROM and compiler_available()
 
 
-def compile_options() -> dict[str, str | int | bool]:
+def compile_options() -> dict[str, Any]:
     """How torch.compile builds the kernels.
 
     With PyTorch's own random numbers: drawn inside the kernels they would be drawn again for every

@@ -133,9 +133,10 @@ class Trainer:
         """Forward, backward, clip, update; returns the loss in nats per token."""
         at_once, value = self.hyper.at_once, 0.0
         share = at_once / len(inputs)
-        for part in zip(inputs.split(at_once), targets.split(at_once), strict=True):
+        parts = torch.split(inputs, at_once), torch.split(targets, at_once)  # type: ignore[no-untyped-call]
+        for part in zip(*parts, strict=True):
             loss = self._loss(*part) * share  # the gradients of the parts add up
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             value += float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
