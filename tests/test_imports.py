@@ -18,25 +18,29 @@ HEAVY_PARTS = {"train", "export", "runtime", "measure"}
 ALLOWED = {
     "errors": set(),
     "config": {"errors"},
+    "presets": set(),
+    "cache": set(),
     "workspace": {"config", "errors"},
     "files": {"errors"},
     "bundle": {"files", "config", "errors"},
     "tokenizer": {"config", "errors"},
-    "runtime": {"tokenizer", "bundle", "config", "errors"},
+    "runtime": {"tokenizer", "bundle", "cache", "config", "errors"},
     "measure": {"runtime", "bundle", "tokenizer", "workspace", "config", "errors"},
-    "train": {"tokenizer", "workspace", "config", "errors"},
+    "train": {"tokenizer", "workspace", "cache", "config", "errors"},
     "export": {
         "train", "runtime", "bundle", "tokenizer", "workspace", "config", "errors",
     },
     "remote": {"bundle", "config", "errors"},
     "cli": {
         "train", "export", "runtime", "measure", "remote", "bundle", "tokenizer", "workspace",
-        "config", "errors",
+        "config", "errors", "presets",
     },
 }  # fmt: skip
 # part: what it may import beyond the standard library
 FOREIGN = {
     "errors": set(),
+    "presets": set(),
+    "cache": set(),
     "workspace": set(),
     "remote": set(),
     "config": {"msgspec"},

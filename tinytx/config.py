@@ -1,4 +1,4 @@
-"""Every number that a run depends on: TOML file, then ``--set section.key=value``, then flags.
+"""Every number that a run depends on: a preset, then a TOML file, then ``--set``, then flags.
 
 Settings are typed structs. An unknown key, a wrong type or a number out of range is an error
 that names the key, where it came from, and the nearest right key.
@@ -97,6 +97,9 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     """Passes over the training text."""
     batch_size: Positive = 16
     """Windows of ``max_seq_length`` tokens in one step."""
+    micro_batch: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    """Windows computed at once, the gradients of a step being added up: fewer need less memory and
+    more time, for the same model; 0 means the whole batch."""
     optimizer: Literal["muon", "adamw"] = "muon"
     """What updates the blocks' matrices; the rest is AdamW's in any case."""
     learning_rate: Annotated[float, Meta(gt=0.0)] = 1.2e-2
@@ -123,6 +126,11 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     """torch.compile; auto uses it on long runs where a C++ compiler is installed."""
     threads: Annotated[int, Meta(ge=0, le=1_024)] = 0
     """Processor threads; 0 means all the cores that this process may use."""
+
+    @property
+    def at_once(self) -> int:
+        """Windows in one forward and backward pass."""
+        return self.micro_batch or self.batch_size
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -152,14 +160,15 @@ def load_settings(
     assignments: Iterable[str] = (),
     flags: Mapping[str, object] | None = None,
     flag_names: Mapping[str, str] | None = None,
+    preset: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Settings:
-    """Read settings: the defaults, then ``file``, then ``a.b=c`` assignments, then flags.
+    """Read settings: the defaults, ``preset``, ``file``, ``a.b=c`` assignments, then flags.
 
     ``flags`` maps "section.key" to a value; ``None`` means that the flag was not given. What the
     flag is called, if not "--key", is in ``flag_names``: messages name it so.
     Raises :class:`UsageError` for an unknown key, a wrong type or a number out of range.
     """
-    layers: list[tuple[str, dict[str, dict[str, Any]]]] = []
+    layers: list[tuple[str, Mapping[str, Mapping[str, Any]]]] = [("the preset", preset or {})]
     if file is not None:
         layers.append((str(file), _read_toml(file)))
     for text in assignments:
@@ -267,6 +276,12 @@ def _check_shape(settings: Settings) -> None:
         raise UsageError(
             f"model.width {model.width} divided by model.heads {model.heads} "
             f"must be a multiple of {HEAD_MULTIPLE}"
+        )
+    training = settings.training
+    if training.batch_size % training.at_once:
+        raise UsageError(
+            f"training.batch_size {training.batch_size} must be a multiple of "
+            f"training.micro_batch {training.micro_batch}"
         )
     corpus = settings.corpus
     given = [n for n in ("path", "url", "name") if getattr(corpus, n) not in (None, ())]

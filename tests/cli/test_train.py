@@ -1,8 +1,10 @@
 """``tinytx train`` from the outside: bad input, flags, JSON."""
 
+import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -118,6 +120,11 @@ WRONG: list[tuple[list[str], int, list[str]]] = [
     (["--epochs", "1.5"], 64, ["--epochs", "1.5"]),
     (["--batch-size", "0"], 64, ["--batch-size", ">= 1"]),
     (["--batch-size", "-8"], 64, ["--batch-size", ">= 1"]),
+    (["--micro-batch", "-1"], 64, ["--micro-batch", ">= 0"]),
+    (["--micro-batch", "7"], 64, ["training.batch_size", "multiple of training.micro_batch 7"]),
+    (["--weight-decay", "-1"], 64, ["--weight-decay", ">= 0"]),
+    (["--layers", "0"], 64, ["--layers", ">= 1"]),
+    (["--preset", "fast"], 64, ["--preset", "fast", "quick", "low-memory"]),
     (["--learning-rate", "0"], 64, ["--learning-rate", "> 0"]),
     (["--learning-rate", "-0.1"], 64, ["--learning-rate", "> 0"]),
     (["--learning-rate", "nan"], 64, ["--learning-rate"]),
@@ -312,6 +319,20 @@ def test_json_is_one_document_on_stdout_and_everything_human_is_on_stderr(
     for number, phase in enumerate(phases, 1):
         assert f"[{number}/5] {phase}" in err
     assert err.count("skipped: ") == 3
+
+
+def test_the_summary_names_each_file_with_size_and_sha256_and_the_time_of_each_phase(
+    out: Path, same: list[str], capsys: Shown
+) -> None:
+    same.remove("--quiet")
+    assert run([*same, "--output-dir", str(out)]) == 0
+    err = capsys.readouterr().err
+    for name in ("tokenizer.model", "best_model.pt", "final_model.pt", "training_metrics.json"):
+        content = (out / name).read_bytes()
+        digest = hashlib.sha256(content).hexdigest()[:12]
+        assert f"{out / name}  {len(content):,} bytes  sha256 {digest}..." in err
+    assert re.search(r"phases: prerequisites [\d.]+ s, corpus .*, validation [\d.]+ s", err)
+    assert "\x1b" not in err  # colours only on a terminal
 
 
 def test_quiet_says_nothing_when_all_is_well(out: Path, same: list[str], capsys: Shown) -> None:

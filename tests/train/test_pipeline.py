@@ -275,7 +275,7 @@ def test_the_metrics_file_says_all_that_the_design_promises(
     document = json.loads(space.metrics.read_bytes())
     for name in (
         "schema", "run_id", "started_at", "finished_at", "config", "machine", "corpus",
-        "tokenizer", "epochs", "best_epoch", "budgets",
+        "tokenizer", "epochs", "best_epoch", "budgets", "peak_memory_bytes",
     ):  # fmt: skip
         assert document[name] is not None, name
     assert document["schema"] == 1

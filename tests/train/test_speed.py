@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,7 +40,9 @@ def test_auto_takes_bfloat16_only_where_it_is_clearly_faster(
     float32: float,
     bfloat16: float,
     chosen: torch.dtype,
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.setenv("TINYTX_CACHE_DIR", str(tmp_path))
     seconds = {torch.float32: float32, torch.bfloat16: bfloat16}
     monkeypatch.setattr(speed, "_product_seconds", lambda *shape: seconds[shape[-1]])
     assert speed.choose_precision(make_settings(training__precision="auto")) is chosen
@@ -108,3 +111,15 @@ def test_the_machine_is_described_in_plain_values() -> None:
     facts = speed.machine_facts(2)
     assert facts["threads"] == 2
     assert all(isinstance(value, (str, int)) and value != "" for value in facts.values())
+
+
+@pytest.mark.parametrize(
+    ("said", "threads"), [(None, 1), ("2", 2), ("many", 1), ("", 1), ("-3", 1)], ids=str
+)
+def test_one_compiler_at_a_time_unless_the_environment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, threads: int
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_COMPILE_THREADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", said)
+    assert speed.compile_options() == {"fallback_random": True, "compile_threads": threads}

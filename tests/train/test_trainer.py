@@ -136,6 +136,21 @@ def test_training_is_that_of_the_plain_adamw_of_pytorch(
         torch.testing.assert_close(tensor, model.state_dict()[name], rtol=1e-3, atol=1e-4)
 
 
+def test_a_step_in_parts_is_the_step_of_the_whole_batch(
+    make_job_in: MakeJob, make_settings: MakeSettings, recorder: Reporter
+) -> None:
+    losses = []
+    for at_once in (0, 2, 1):
+        settings = make_settings(
+            training__micro_batch=at_once, training__dropout=0.0, training__optimizer="adamw"
+        )
+        made = train(make_job_in(settings, f"by-{at_once}"), recorder)
+        losses.append([epoch.train_loss for epoch in made.job.metrics.epochs])
+        losses[-1] += [epoch.val_loss for epoch in made.job.metrics.epochs]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert losses[2] == pytest.approx(losses[0], rel=1e-4)
+
+
 def test_the_loss_goes_down_and_the_best_epoch_is_that_of_the_lowest_validation_loss(
     make_settings: MakeSettings, make_job_in: MakeJob, recorder: Reporter
 ) -> None:

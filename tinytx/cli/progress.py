@@ -1,6 +1,8 @@
 """Draws the pipeline's progress: phase headers, a bar on a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
@@ -9,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from tinytx.cli.common import console
 from tinytx.train.progress import Reporter, StepReport
+from tinytx.workspace import sha256_file
 
 PLAIN_EVERY_SECONDS = 10.0
 
@@ -21,6 +24,7 @@ class ConsoleReporter(Reporter):
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._last_line = time.monotonic()
+        self._phases: list[tuple[str, float]] = []
 
     def __enter__(self) -> "ConsoleReporter":
         return self
@@ -35,6 +39,7 @@ class ConsoleReporter(Reporter):
 
     def phase(self, number: int, name: str) -> None:
         self._close_bar()
+        self._phases.append((name, time.monotonic()))
         self.console.print(f"[bold cyan]\\[{number}/5] {name}[/]")
 
     def note(self, text: str) -> None:
@@ -48,6 +53,19 @@ class ConsoleReporter(Reporter):
         self._close_bar()
         self.console.print("[bold]sample[/]")
         self.console.print(f"[italic]{escape(text.strip())}[/]")
+
+    def summary(self, files: Iterable[Path]) -> None:
+        """What is there now: each file's size and sha256, and the seconds of each phase."""
+        self._close_bar()
+        self.console.print("[bold]written[/]")
+        for path in files:
+            size, digest = path.stat().st_size, sha256_file(path)[:12]
+            line = f"      [green]{escape(str(path))}[/]  {size:,} bytes  sha256 {digest}..."
+            self.console.print(line)
+        ends = [began for _, began in self._phases[1:]] + [time.monotonic()]
+        pairs = zip(self._phases, ends, strict=True)
+        told = ", ".join(f"{name} {end - began:.1f} s" for (name, began), end in pairs)
+        self.note(f"phases: {told}")
 
     def step(self, report: StepReport) -> None:
         if self.console.is_terminal:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 from tinytx.cli.common import json_option, print_json, quiet_option, require
+from tinytx.presets import PRESETS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tinytx.workspace import Workspace
 
-EPOCHS = 5
+PRESET = PRESETS["quick"]
 SAMPLE_PROMPT = ""
 
 
@@ -27,7 +28,7 @@ SAMPLE_PROMPT = ""
 @click.option(
     "--epochs",
     type=click.IntRange(min=2),
-    default=EPOCHS,
+    default=PRESET.settings["training"]["epochs"],
     show_default=True,
     help="Passes over the text.",
 )
@@ -56,7 +57,7 @@ def command(output_dir: Path, epochs: int, overwrite: bool, as_json: bool, quiet
     from tinytx.workspace import Workspace
 
     space, people = Workspace(output_dir), console(quiet)
-    settings = load_settings(flags={"training.epochs": epochs})
+    settings = load_settings(preset=PRESET.settings, flags={"training.epochs": epochs})
     with make_reporter(quiet) as reporter:
         options = Options(resume_if_possible=not overwrite, overwrite=overwrite)
         run_asking(Pipeline(settings, space, options, reporter))

@@ -6,57 +6,53 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tinytx.cli.settings_fields import Field, fields
+from tinytx.presets import DEFAULT, MEASURED_ON, PRESETS
+
 if TYPE_CHECKING:
     from tinytx.config import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "--corpus-path": (
-        "corpus.path",
-        {
-            "multiple": True,
-            "metavar": "PATH",
-            "help": "UTF-8 text to train on: a file (plain, gzip, zip) or a folder; repeatable.",
-        },
-    ),
-    "--corpus-url": (
-        "corpus.url",
-        {"metavar": "URL", "help": "The same, from an http, https or file address."},
-    ),
-    "--corpus-sha256": (
-        "corpus.sha256",
-        {"metavar": "HEX", "help": "The sha256 that the file behind the URL must have."},
-    ),
-    "--corpus": (
-        "corpus.name",
-        {"metavar": "NAME", "help": "A known corpus: gutenberg, tinyshakespeare, tinystories."},
-    ),
-    "--val-path": (
-        "corpus.val_path",
-        {"metavar": "FILE", "help": "Text to validate on; else blocks are held out."},
-    ),
-    "--epochs": ("training.epochs", {"type": int, "help": "Passes over the text (20)."}),
-    "--batch-size": ("training.batch_size", {"type": int, "help": "Windows in one step (16)."}),
-    "--learning-rate": (
-        "training.learning_rate",
-        {"type": float, "help": "Peak learning rate (0.012)."},
-    ),
-    "--vocab-size": (
-        "tokenizer.vocab_size",
-        {"type": int, "help": "Pieces of the tokenizer (2048)."},
-    ),
-    "--max-seq-length": (
-        "model.max_seq_length",
-        {"type": int, "help": "Context, in tokens (256)."},
-    ),
-    "--seed": ("training.seed", {"type": int, "help": "Seed of weights and data order (1)."}),
+METAVARS = {
+    "corpus.path": "PATH",
+    "corpus.url": "URL",
+    "corpus.sha256": "HEX",
+    "corpus.val_path": "FILE",
 }
-"""The setting that each flag stands for, and how click is told of it."""
+
+
+class SettingOption(click.Option):
+    """A flag that belongs to a section of the settings."""
+
+    def __init__(self, *names: Any, section: str, **attributes: Any) -> None:
+        super().__init__(*names, **attributes)
+        self.section = section
+
+
+class SettingsCommand(click.Command):
+    """Shows the presets, and the flags of each section under a heading of their own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for parameter in self.get_params(ctx):
+            title = getattr(parameter, "section", "options").capitalize()
+            if (record := parameter.get_help_record(ctx)) is not None:
+                groups.setdefault(title, []).append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+        with formatter.section("Presets"):
+            formatter.write_dl([(preset.name, preset.story) for preset in PRESETS.values()])
+            if MEASURED_ON:
+                formatter.write_paragraph()
+                formatter.write_text(f"Measured on {MEASURED_ON}.")
 
 
 def setting_options(function: F) -> F:
-    """Give a command all flags of :data:`OPTIONS`, ``--config`` and ``--set``."""
+    """Give a command ``--preset``, ``--config``, ``--set`` and a flag for every setting."""
+    for field in reversed(fields()):
+        _option(field)(function)
     click.option(
         "--set",
         "assignments",
@@ -65,28 +61,48 @@ def setting_options(function: F) -> F:
         help="One setting; may be repeated.",
     )(function)
     click.option(
-        "--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings, TOML."
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Settings, TOML: over the preset, under --set, which is under the flags below.",
     )(function)
-    for flag, (_, attributes) in reversed(OPTIONS.items()):
-        click.option(flag, parameter(flag), **attributes)(function)
+    click.option(
+        "--preset",
+        type=click.Choice(list(PRESETS)),
+        default=DEFAULT,
+        show_default=True,
+        help="Settings by purpose, described below; everything else changes them.",
+    )(function)
     return function
 
 
-def parameter(flag: str) -> str:
-    """The name under which click passes a flag."""
-    return flag.removeprefix("--").replace("-", "_")
+def _option(field: Field) -> Callable[[F], F]:
+    kind: dict[str, Any] = {"type": field.type, "multiple": field.repeatable}
+    name = field.flag
+    if field.type is bool:
+        kind, name = {}, f"{field.flag}/--no-{field.flag.removeprefix('--')}"
+    return click.option(
+        name,
+        field.parameter,
+        cls=SettingOption,
+        section=field.section,
+        default=None,
+        metavar=METAVARS.get(field.key),
+        help=field.help,
+        **kind,
+    )
 
 
 def settings_of(
-    config: Path | None, assignments: tuple[str, ...], flags: dict[str, Any]
+    preset: str, config: Path | None, assignments: tuple[str, ...], flags: dict[str, Any]
 ) -> "Settings":
     """The settings that a command line asks for. Raises :class:`UsageError`."""
     from tinytx.config import load_settings
 
-    names = {key: flag for flag, (key, _) in OPTIONS.items()}
-    values = {key: flags[parameter(flag)] for key, flag in names.items()}
+    names = {field.key: field.flag for field in fields()}
+    values = {field.key: flags[field.parameter] for field in fields()}
     given = {key: _plain(value) for key, value in values.items() if value != ()}
-    return load_settings(config, assignments, given, names)
+    return load_settings(config, assignments, given, names, PRESETS[preset].settings)
 
 
 def _plain(value: object) -> object:

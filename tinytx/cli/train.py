@@ -7,10 +7,10 @@ import click
 
 from tinytx.cli.common import json_option, print_json, quiet_option
 from tinytx.cli.run_training import on_board, run_asking
-from tinytx.cli.settings_options import setting_options, settings_of
+from tinytx.cli.settings_options import SettingsCommand, setting_options, settings_of
 
 
-@click.command(name="train")
+@click.command(name="train", cls=SettingsCommand)
 @setting_options
 @click.option(
     "--output-dir",
@@ -33,6 +33,7 @@ def command(
     resume: bool,
     overwrite: bool,
     tensorboard: bool,
+    preset: str,
     config: Path | None,
     assignments: tuple[str, ...],
     as_json: bool,
@@ -52,7 +53,7 @@ def command(
 
     if resume and overwrite:
         raise click.UsageError("--resume keeps the run that --overwrite would replace: give one")
-    settings = settings_of(config, assignments, flags)
+    settings = settings_of(preset, config, assignments, flags)
     check_packages()
     from tinytx.cli.progress import make_reporter
     from tinytx.train.job import Options
@@ -66,7 +67,7 @@ def command(
             result = run_asking(Pipeline(settings, space, options, watched))
         score = result.validation.score
         reporter.sample(result.validation.sample)
-        reporter.note(f"wrote {space.best_model}, {space.final_model}, {space.metrics}")
+        reporter.summary((space.tokenizer, space.best_model, space.final_model, space.metrics))
         reporter.note(f"next: tinytx export --output-dir {output_dir}")
     if as_json:
         import msgspec

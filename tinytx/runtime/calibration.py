@@ -21,6 +21,8 @@ from typing import Any, Protocol
 
 import onnxruntime as ort
 
+from tinytx.cache import cache_folder
+
 log = logging.getLogger(__name__)
 
 SCHEMA = 1
@@ -118,16 +120,6 @@ def machine_name() -> str:
                 processor = line.partition(":")[2].strip()
                 break
     return f"{processor}, {usable_cores()} cores, onnxruntime {ort.__version__}"
-
-
-def cache_folder() -> Path:
-    """Where measured hints are kept; nothing else is."""
-    if chosen := os.environ.get("TINYTX_CACHE_DIR"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not Path(base).is_absolute():  # unset, or not to be trusted: XDG base directory rules
-        base = os.path.expanduser("~/.cache")  # noqa: PTH111 (never raises, unlike Path.home)
-    return Path(base) / "tinytx"
 
 
 def _read(path: Path) -> dict[str, int]:

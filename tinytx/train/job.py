@@ -13,6 +13,7 @@ from tinytx.errors import CheckpointError, CorpusError
 from tinytx.train import checkpoint, speed
 from tinytx.train.corpus.source import own_bits_per_byte
 from tinytx.train.data import Tokens, open_tokens
+from tinytx.train.memory import leave_out_compiler
 from tinytx.train.metrics import Metrics, now
 from tinytx.train.trainer import Job
 from tinytx.workspace import Workspace, sha256_file
@@ -125,6 +126,8 @@ def make_job(
         metrics.interruptions += 1
         precision = getattr(torch, metrics.machine["precision"])
         compiled = bool(metrics.machine["compiled"])
+    if not compiled:
+        leave_out_compiler()
     val_bytes = space.val_text.stat().st_size
     return Job(settings, space, train, val, val_bytes, hashes, metrics, precision, compiled)
 

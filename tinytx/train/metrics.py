@@ -47,6 +47,9 @@ class Metrics(msgspec.Struct, kw_only=True):
     epochs: list[EpochRecord] = []
     best_epoch: int | None = None
     finished_at: str | None = None
+    peak_memory_bytes: int | None = None
+    """Resident memory of the training process at its peak, and of its children; the largest where
+    the run was resumed; None where the kernel tells none."""
     budgets: list[dict[str, Any]] = []
     schema: int = SCHEMA
 

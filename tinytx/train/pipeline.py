@@ -26,6 +26,7 @@ from tinytx.train.corpus.text import read_text
 from tinytx.train.data import write_tokens
 from tinytx.train.guard import Guard
 from tinytx.train.job import Options, input_hashes, make_job, state_to_resume
+from tinytx.train.memory import larger, peak_memory
 from tinytx.train.metrics import Judge, Metrics, now, read_metrics
 from tinytx.train.progress import Reporter
 from tinytx.train.speed import set_up_torch
@@ -189,8 +190,12 @@ class Pipeline:
         trainer.warm_up()
         if state is None:
             job.metrics.setup_seconds = time.perf_counter() - self._began
+        self.reporter.note(f"{time.perf_counter() - self._began:.1f} s before the first step")
         metrics = trainer.run()
         metrics.finished_at = now()
+        metrics.peak_memory_bytes = larger(metrics.peak_memory_bytes, peak_memory())
+        if metrics.peak_memory_bytes is not None:
+            self.reporter.note(f"peak memory {metrics.peak_memory_bytes / 1e6:.0f} MB")
         metrics.budgets = judge(metrics) if judge else []
         metrics.write(space.metrics)
         with os_errors_as(TrainingError, "write the training stamp"):
@@ -200,7 +205,7 @@ class Pipeline:
 
     def validation(self) -> Validation:
         set_up_torch(self.settings)  # where training was skipped, nothing has done so
-        result = validate(self.workspace, self.settings.training.batch_size)
+        result = validate(self.workspace, self.settings.training.at_once)
         score = result.score
         self.reporter.note(
             f"{score.nats_per_token:.3f} nats per token (a unigram model: "

@@ -12,10 +12,12 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from tinytx.config import Settings
+from tinytx.train.remembered import remembered
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
 LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc takes no more on 64-bit machines
@@ -51,16 +53,31 @@ def usable_cores() -> int:
 
 
 def choose_precision(settings: Settings) -> torch.dtype:
-    """The faster arithmetic for this model's products here, unless the user has chosen."""
+    """The faster arithmetic for this model's products here, unless the user has chosen.
+
+    Measured once per machine, shape and version of PyTorch.
+    """
     if settings.training.precision != "auto":
         return getattr(torch, settings.training.precision)  # type: ignore[no-any-return]
-    rows = min(settings.training.batch_size * settings.model.max_seq_length, 4_096)
-    shape = (rows, settings.model.width, 3 * settings.model.width)
+    facts: dict[str, Any] = {
+        **machine_facts(torch.get_num_threads()),
+        "torch": str(torch.__version__),
+        "rows": min(settings.training.at_once * settings.model.max_seq_length, 4_096),
+        "width": settings.model.width,
+    }
+    names = ("float32", "bfloat16")
+    found = remembered("precision", facts, names, lambda: _faster(facts["rows"], facts["width"]))
+    return getattr(torch, found)  # type: ignore[no-any-return]
+
+
+def _faster(rows: int, width: int) -> str:
+    """The arithmetic whose products are faster; bfloat16 must be worth it."""
+    shape = (rows, width, 3 * width)
     float32, bfloat16 = (
         _product_seconds(*shape, torch.float32),
         _product_seconds(*shape, torch.bfloat16),
     )
-    return torch.bfloat16 if bfloat16 < 0.8 * float32 else torch.float32
+    return "bfloat16" if bfloat16 < 0.8 * float32 else "float32"
 
 
 def _product_seconds(rows: int, inner: int, columns: int, dtype: torch.dtype) -> float:
@@ -88,6 +105,17 @@ def should_compile(settings: Settings, total_tokens: int) -> bool:
         return choice == "on"
     work = 6.0 * settings.parameters * total_tokens
     return work > COMPILE_PAYS_FROM and compiler_available()
+
+
+def compile_options() -> dict[str, Any]:
+    """How torch.compile builds the kernels.
+
+    With PyTorch's own random numbers: drawn inside the kernels they would be drawn again for every
+    value that one mask covers. One C++ compiler at a time, unless the environment says otherwise:
+    two take 200 MB more at the peak, to save 8 s once per machine and model.
+    """
+    at_once = os.environ.get("TORCHINDUCTOR_COMPILE_THREADS", "")
+    return {"fallback_random": True, "compile_threads": int(at_once) if at_once.isdecimal() else 1}
 
 
 def machine_facts(threads: int) -> dict[str, str | int]:

@@ -20,11 +20,13 @@ from tinytx.errors import CheckpointError, Interrupted, TrainingError
 from tinytx.train import checkpoint
 from tinytx.train.data import EpochOrder, Tokens
 from tinytx.train.evaluate import LossFunction, evaluate
+from tinytx.train.memory import larger, peak_memory
 from tinytx.train.metrics import EpochRecord, Metrics
 from tinytx.train.model import Transformer
 from tinytx.train.optimizer import Optimizer
 from tinytx.train.progress import Reporter, StepReport
 from tinytx.train.signals import StopRequest
+from tinytx.train.speed import compile_options
 from tinytx.workspace import Workspace
 
 CHECKPOINT_SECONDS = 60.0
@@ -61,9 +63,7 @@ class Trainer:
         self.optimizer = Optimizer(self.model, job.settings, job.precision)
         self.loss: LossFunction = self.model.loss
         if job.compiled:
-            # PyTorch's own random numbers: drawn inside the kernels they would be drawn again for
-            # every value that one mask covers
-            hidden = torch.compile(self.model.hidden, options={"fallback_random": True})
+            hidden = torch.compile(self.model.hidden, options=compile_options())
             self.loss = partial(self.model.loss, hidden=hidden)
         self.epoch = 0  # epochs finished
         self.step = 0  # steps finished in the epoch under way
@@ -77,7 +77,7 @@ class Trainer:
         """One forward and backward pass that changes nothing: torch.compile builds its kernels
         now, so that no epoch's time contains it. Falls back to eager when it cannot."""
         random = torch.get_rng_state()
-        batch = self._order(self.epoch).batch(0)
+        batch = [part[: self.hyper.at_once] for part in self._order(self.epoch).batch(0)]
         try:
             self._loss(*batch).backward()  # type: ignore[no-untyped-call]
             if self.job.compiled:  # validation's kernels as well
@@ -131,9 +131,13 @@ class Trainer:
 
     def _train_step(self, inputs: Tensor, targets: Tensor, stop: StopRequest) -> float:
         """Forward, backward, clip, update; returns the loss in nats per token."""
-        loss = self._loss(inputs, targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        value = float(loss.detach())
+        at_once, value = self.hyper.at_once, 0.0
+        share = at_once / len(inputs)
+        parts = torch.split(inputs, at_once), torch.split(targets, at_once)  # type: ignore[no-untyped-call]
+        for part in zip(*parts, strict=True):
+            loss = self._loss(*part) * share  # the gradients of the parts add up
+            loss.backward()  # type: ignore[no-untyped-call]
+            value += float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss became {value} in epoch {self.epoch + 1}, step {self.step + 1}",
@@ -156,7 +160,7 @@ class Trainer:
             self.model,
             job.val_tokens,
             job.val_bytes,
-            self.hyper.batch_size,
+            self.hyper.at_once,
             job.precision,
             self.loss if job.compiled else None,
         )
@@ -186,6 +190,7 @@ class Trainer:
         )
         self.epoch, self.step, self.loss_sum, self.epoch_seconds = self.epoch + 1, 0, 0.0, 0.0
         self._began = time.perf_counter()
+        job.metrics.peak_memory_bytes = larger(job.metrics.peak_memory_bytes, peak_memory())
         job.metrics.write(job.workspace.metrics)
         self._save_state()
         self.reporter.epoch(job.metrics.epochs[-1])

@@ -1,0 +1,68 @@
+"""Named layers of settings, each with what it costs and what it reaches.
+
+A preset is applied before ``--config``, ``--set`` and flags, so that each of those changes it.
+The figures are measured by ``bench/presets.py``, which also prints this table anew.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Layer = Mapping[str, Mapping[str, Any]]
+"""Section of the settings to its changed keys."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run of a preset, from the command to its end in a fresh process."""
+
+    seconds: float
+    peak_bytes: int
+    """The kernel's high-water mark of resident memory, over the process and its children."""
+    parameters: int
+    bits_per_byte: float
+    """Of the held-out text."""
+
+    def __str__(self) -> str:
+        minutes, seconds = divmod(round(self.seconds), 60)
+        return (
+            f"{minutes}:{seconds:02d} min, peak {self.peak_bytes / 1e6:.0f} MB, "
+            f"{self.parameters:,} parameters ({4 * self.parameters / 1e6:.1f} MB), "
+            f"{self.bits_per_byte:.3f} bits per byte"
+        )
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings by purpose."""
+
+    name: str
+    purpose: str
+    settings: Layer
+    measured: Measured | None = None
+
+    @property
+    def story(self) -> str:
+        """Purpose and figures, for the help."""
+        return f"{self.purpose}: {self.measured or 'not measured yet'}"
+
+
+MEASURED_ON = ""
+"""Text and machine of the figures below."""
+
+_ALL = (
+    Preset("quick", "see the whole chain work", {"training": {"epochs": 5}}),
+    Preset("balanced", "the defaults", {}),
+    Preset(
+        "quality",
+        "the best model within the size limit, for longer",
+        {"model": {"layers": 5, "width": 192, "heads": 6, "hidden": 432}},
+    ),
+    Preset(
+        "low-memory",
+        "for a board with 1 GB",
+        {"training": {"micro_batch": 2, "precision": "float32", "compile": "off"}},
+    ),
+)
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}
+DEFAULT = "balanced"

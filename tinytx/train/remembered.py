@@ -1,0 +1,39 @@
+"""What was once measured on this machine: in ``training/`` of the cache folder, only ever a hint.
+
+A file that is missing, damaged or of other facts is measured again; one that cannot be written is
+done without.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from typing import Any
+
+from tinytx.cache import cache_folder
+from tinytx.errors import TinytxError
+from tinytx.workspace import write_json
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 100_000  # of a cache file; a larger one is none of ours
+
+
+def remembered(
+    what: str, facts: Mapping[str, Any], among: Collection[str], measure: Callable[[], str]
+) -> str:
+    """The answer of ``measure`` to the question ``what``, asked once for the same ``facts``."""
+    document = {"what": what, "facts": dict(facts)}
+    name = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
+    path = cache_folder() / "training" / f"{name}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError), path.open("rb") as f:
+        known: Any = json.loads(f.read(MOST_BYTES))
+        if {**known, "answer": None} == {**document, "answer": None} and known["answer"] in among:
+            return str(known["answer"])
+    answer = measure()
+    log.info("%s: %s (%s)", what, answer, path)
+    with suppress(OSError, TinytxError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {**document, "answer": answer})
+    return answer
