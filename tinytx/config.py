@@ -64,11 +64,11 @@ class TokenizerSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True
 class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """The shape of the decoder-only transformer."""
 
-    layers: Positive = 3
+    layers: Positive = 2
     """Transformer blocks."""
     width: Annotated[int, Meta(ge=8, multiple_of=2)] = 96
     """Size of the residual stream."""
-    heads: Positive = 3
+    heads: Positive = 2
     """Attention heads; ``width / heads`` must be a multiple of 16."""
     hidden: Positive = 192
     """Size of the SwiGLU hidden layer."""

@@ -56,7 +56,7 @@ _ALL = (
     Preset(
         "quality",
         "the best model within the size limit, for longer",
-        {"model": {"layers": 5, "width": 192, "heads": 6, "hidden": 432}},
+        {"model": {"layers": 4, "width": 128, "heads": 4, "hidden": 352}},
     ),
     Preset(
         "low-memory",

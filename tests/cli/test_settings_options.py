@@ -22,7 +22,7 @@ EXAMPLES: dict[str, object] = {
     "corpus.sha256": "0" * 64,
     "corpus.val_path": "b.txt",
     "corpus.val_fraction": 0.25,
-    "model.width": 48,
+    "model.width": 64,
     "model.heads": 6,
     "model.layers": 7,
     "training.micro_batch": 1,

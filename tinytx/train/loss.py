@@ -31,7 +31,7 @@ def linear_cross_entropy(x: Tensor, table: Tensor, targets: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
             loss, _, _ = _chunks(x.to(dtype), table.to(dtype), targets, gradients=False)
             return loss
-        result: Tensor = _LinearCrossEntropy.apply(x.to(dtype), table, targets)
+        result: Tensor = _LinearCrossEntropy.apply(x.to(dtype), table, targets)  # type: ignore[no-untyped-call]
         return result
 
 

@@ -133,9 +133,9 @@ class Trainer:
         """Forward, backward, clip, update; returns the loss in nats per token."""
         at_once, value = self.hyper.at_once, 0.0
         share = at_once / len(inputs)
-        parts = torch.split(inputs, at_once), torch.split(targets, at_once)  # type: ignore[no-untyped-call]
-        for part in zip(*parts, strict=True):
-            loss = self._loss(*part) * share  # the gradients of the parts add up
+        for first in range(0, len(inputs), at_once):
+            part = slice(first, first + at_once)
+            loss = self._loss(inputs[part], targets[part]) * share  # the gradients of the parts add up
             loss.backward()  # type: ignore[no-untyped-call]
             value += float(loss.detach())
         if not math.isfinite(value):
