@@ -78,15 +78,23 @@ def parameter(flag: str) -> str:
 
 
 def settings_of(
-    config: Path | None, assignments: tuple[str, ...], flags: dict[str, Any]
+    config: Path | None,
+    assignments: tuple[str, ...],
+    flags: dict[str, Any],
+    *,
+    searching: bool = False,
 ) -> "Settings":
     """The settings that a command line asks for. Raises :class:`UsageError`."""
     from tinytx.config import load_settings
 
     names = {key: flag for flag, (key, _) in OPTIONS.items()}
-    values = {key: flags[parameter(flag)] for key, flag in names.items()}
-    given = {key: _plain(value) for key, value in values.items() if value != ()}
-    return load_settings(config, assignments, given, names)
+    return load_settings(config, assignments, given(flags), names, searching=searching)
+
+
+def given(flags: dict[str, Any]) -> dict[str, object]:
+    """The settings whose flags were given, by "section.key"."""
+    values = {key: flags[parameter(flag)] for flag, (key, _) in OPTIONS.items()}
+    return {key: _plain(value) for key, value in values.items() if value not in (None, ())}
 
 
 def _plain(value: object) -> object:
