@@ -2,19 +2,23 @@
 
 import math
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
 
 from tinytx.config import load_settings
 from tinytx.measure.budgets import load_budgets
+from tinytx.sweep.inputs import Inputs
 from tinytx.sweep.plan import Plan
 from tinytx.sweep.protocol import Done, EpochEnd, Listen, Pace, Task
 from tinytx.sweep.records import Record
 from tinytx.sweep.space import load_space
 from tinytx.sweep.watch import Watch
+from tinytx.train.progress import Reporter
 
 MakePlan = Callable[..., Plan]
 SMALL = {
@@ -48,6 +52,22 @@ def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("text") / "text.txt"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def template(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What every sweep begins with: an empty database, and the small text prepared."""
+    folder = tmp_path_factory.mktemp("template")
+    optuna.storages.RDBStorage(f"sqlite:///{folder / 'sweep.db'}").remove_session()
+    settings = load_settings(flags={**SMALL, "corpus.path": str(text_file)})
+    Inputs(folder / "prepared", Reporter()).prepare(settings)
+    return folder
+
+
+@pytest.fixture
+def root(template: Path, tmp_path: Path) -> Path:
+    """An output directory that saves a test the second that the beginning takes."""
+    return Path(shutil.copytree(template, tmp_path / "out"))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The syntax of ranges, and what is wrong with the others."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def test_the_values_of_a_range_lie_within_it_at_equal_distances(
     numbers = [float(str(value)) for value in values]
     assert numbers[0] == low
     assert max(numbers) <= low + count * step + 1e-9
-    assert all(abs(b - a - step) < 1e-9 for a, b in zip(numbers, numbers[1:], strict=False))
+    assert all(abs(b - a - step) < 1e-9 for a, b in pairwise(numbers))
 
 
 def test_a_combination_is_the_same_however_it_was_computed() -> None:

@@ -80,16 +80,15 @@ def print_result(plan: Plan, root: Path, records: Sequence[Record], console: Con
     if not front:
         return
     table = Table(title="Nothing tried is better than these in everything", title_justify="left")
-    for heading in ("trial", "bits per byte", "model", "next token*", "20 epochs*", "parameters"):
-        table.add_column(heading, justify="right")
-    table.add_column("settings")
+    for heading in ("trial", "bits per byte", "model", "next token*", "20 epochs*"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("settings", overflow="fold")
     for record in front:
         size, token = _cost(record)
         training = Quantity.of(record.training_20_epochs_ns or 0.0, "s")
         figures = [f"{record.bits_per_byte:.4f}", str(size), str(token), str(training)]
-        table.add_row(
-            str(record.number), *figures, f"{record.parameters:,}", escape(_told(record.params))
-        )
+        settings = _told(record.params).replace(" ", "\n")
+        table.add_row(str(record.number), *figures, escape(settings), end_section=True)
     console.print(table)
     console.print(
         "* predicted on this machine, the next token at the end of the context", style="dim"
