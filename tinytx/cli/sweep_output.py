@@ -60,7 +60,8 @@ def line(record: Record) -> str:
     """A trial in one line."""
     parts = [_told(record.params)]
     if record.outcome is not Outcome.COMPLETE:
-        parts.append(f"{record.outcome.value} {record.reason}".strip())
+        link = " " if record.outcome is Outcome.PRUNED else ": "
+        parts.append(link.join(filter(None, (record.outcome.value, record.reason))))
     quality = (
         record.bits_per_byte
         if record.bits_per_byte is not None
