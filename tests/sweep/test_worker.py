@@ -1,9 +1,11 @@
 """A trial that is really trained, in this process and in one of its own."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tinytx.config import as_dict
@@ -44,6 +46,13 @@ def test_a_loss_that_is_no_number_is_the_trials_own_failure(task: Task) -> None:
     settings = {**task.settings, "training": {**task.settings["training"], "learning_rate": 1e30}}
     with pytest.raises(TrainingError, match="loss became"):
         worker.train(Task(settings=settings, folder=task.folder), ignore)
+
+
+def test_the_process_ends_itself_when_the_sweep_has_gone(task: Task) -> None:
+    endless = {**task.settings, "training": {**task.settings["training"], "epochs": 100_000}}
+    message = msgspec.json.encode(Task(settings=endless, folder=task.folder)) + b"\n"
+    ended = subprocess.run(child.COMMAND, input=message, capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (1, b"")
 
 
 SCRIPT = "import json, os, sys, time\ntask = sys.stdin.readline()\n"
