@@ -13,7 +13,8 @@ from tinytx.errors import UsageError
 
 Shown = pytest.CaptureFixture[str]
 FLAGS = [
-    "--epochs", "6", "--batch-size", "8", "--learning-rate", "0.03", "--vocab-size", "300", "--max-seq-length", "16",
+    "--epochs", "6", "--batch-size", "8", "--learning-rate", "0.03",
+    "--vocab-size", "300", "--max-seq-length", "16",
     "--set", "model.width=32", "--set", "model.heads=2", "--set", "model.hidden=24",
     "--set", "training.precision=float32", "--set", "training.compile=off",
     "--set", "training.threads=1",
