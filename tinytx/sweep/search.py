@@ -97,7 +97,7 @@ class Sweep:
         self._tidy()
 
     def _interrupt(self, trial: optuna.Trial) -> None:
-        record = self._study.finish(trial, Outcome.INTERRUPTED, "interrupted")
+        record = self._study.finish(trial, Outcome.INTERRUPTED)
         self.watch.ended(record)
 
     def _tidy(self) -> None:
