@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "onnx", "numpy", "onnxruntime", "rich", "sentencepiece", "msgspec", "psutil"}
-HEAVY_PARTS = {"train", "export", "runtime", "measure"}
+HEAVY |= {"optuna", "sqlalchemy"}
+HEAVY_PARTS = {"train", "export", "runtime", "measure", "sweep"}
 
 # part: the parts of tinytx that it may import besides itself (the table of the design)
 ALLOWED = {
@@ -31,9 +32,12 @@ ALLOWED = {
         "train", "runtime", "bundle", "tokenizer", "workspace", "config", "errors",
     },
     "remote": {"bundle", "config", "errors"},
+    "sweep": {
+        "train", "export", "runtime", "measure", "tokenizer", "workspace", "config", "errors",
+    },
     "cli": {
-        "train", "export", "runtime", "measure", "remote", "bundle", "tokenizer", "workspace",
-        "config", "errors", "presets",
+        "sweep", "train", "export", "runtime", "measure", "remote", "bundle", "tokenizer",
+        "workspace", "config", "errors", "presets",
     },
 }  # fmt: skip
 # part: what it may import beyond the standard library
@@ -51,11 +55,12 @@ FOREIGN = {
     "measure": {"numpy", "psutil", "msgspec", "docker"},
     "train": {"torch", "numpy", "msgspec", "sentencepiece", "psutil"},
     "export": {"torch", "onnx", "onnxruntime", "numpy", "msgspec"},
+    "sweep": {"optuna", "sqlalchemy", "msgspec"},
     "cli": {"click", "rich", "msgspec", "psutil"},
 }
 IMPORTED_LAZILY = {
     "cli/progress.py", "cli/tables.py", "cli/comparison_table.py", "cli/generate_output.py",
-    "cli/generate_request.py",
+    "cli/generate_request.py", "cli/sweep_output.py",
 }  # fmt: skip
 """Heavy modules of cli, most of which draw; they are imported inside functions only."""
 
@@ -137,6 +142,9 @@ def test_packages_do_nothing_at_import() -> None:
         ("train/x.py", "from tinytx.runtime.engine import Engine"),
         ("train/x.py", "import onnx"),
         ("train/x.py", "import rich"),
+        ("train/x.py", "from tinytx.sweep import space"),
+        ("measure/x.py", "import optuna"),
+        ("sweep/x.py", "import torch"),
         ("export/x.py", "from tinytx.cli.common import console"),
         ("export/x.py", "from tinytx.measure import stats"),
         ("cli/x.py", "import numpy as np"),
@@ -206,7 +214,7 @@ def test_every_light_module_loads_and_a_bundle_runs_where_torch_and_onnx_cannot_
     light = [
         "tinytx." + path.removesuffix(".py").replace("/", ".")
         for path in modules()
-        if not path.startswith(("train/", "export/"))
+        if not path.startswith(("train/", "export/", "sweep/"))
     ]
     assert {"tinytx.runtime.engine", "tinytx.measure.bench", "tinytx.cli.train"} <= set(light)
     result = python(WITHOUT_TORCH, str(tiny_bundle), *light)

@@ -161,16 +161,22 @@ def load_settings(
     flags: Mapping[str, object] | None = None,
     flag_names: Mapping[str, str] | None = None,
     preset: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    searching: bool = False,
 ) -> Settings:
     """Read settings: the defaults, ``preset``, ``file``, ``a.b=c`` assignments, then flags.
 
     ``flags`` maps "section.key" to a value; ``None`` means that the flag was not given. What the
-    flag is called, if not "--key", is in ``flag_names``: messages name it so.
+    flag is called, if not "--key", is in ``flag_names``: messages name it so. ``searching``: a
+    sweep will set more of them; a [search] table is its own, and they need not fit together yet.
     Raises :class:`UsageError` for an unknown key, a wrong type or a number out of range.
     """
     layers: list[tuple[str, Mapping[str, Mapping[str, Any]]]] = [("the preset", preset or {})]
     if file is not None:
-        layers.append((str(file), _read_toml(file)))
+        document = read_config(file)
+        if searching:
+            document.pop("search", None)
+        layers.append((str(file), document))
     for text in assignments:
         layers.append(("--set", _assignment(text)))
     for key, value in (flags or {}).items():
@@ -185,8 +191,17 @@ def load_settings(
         for section, values in layer.items():
             merged.setdefault(section, {}).update(values)
     settings = _convert(merged, "the settings")
-    _check_shape(settings)
+    if not searching:
+        _check_shape(settings)
     return settings
+
+
+def check_setting(key: str, value: object, source: str) -> None:
+    """Raise :class:`UsageError` unless the setting "section.key" exists and may be ``value``."""
+    section, _, name = key.partition(".")
+    layer = {section: {name: value}}
+    _check_keys(layer, source)
+    _convert(layer, source)
 
 
 def settings_from(document: object, source: str) -> Settings:
@@ -202,7 +217,8 @@ def as_dict(settings: msgspec.Struct) -> dict[str, Any]:
     return plain
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def read_config(file: Path) -> dict[str, Any]:
+    """A settings file as plain tables. Raises :class:`UsageError`."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -264,8 +280,8 @@ def _convert(document: object, source: str) -> Settings:
 
 
 def _where(source: str, key: str) -> str:
-    """A flag names its key itself; a file and ``--set`` do not."""
-    named = source.startswith("--") and source != "--set"
+    """A flag names its key itself; a file, ``--set`` and ``--search`` do not."""
+    named = source.startswith("--") and source not in ("--set", "--search")
     return source if named or not key else f"{source}: {key}"
 
 

@@ -39,7 +39,7 @@ def print_json(document: object) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def require(purpose: str, *packages: str) -> None:
+def require(purpose: str, *packages: str, extras: str = "train,export") -> None:
     """Raise :class:`PrerequisiteError` when a package that ``purpose`` needs is not installed."""
     from importlib.util import find_spec
 
@@ -49,5 +49,5 @@ def require(purpose: str, *packages: str) -> None:
     if missing:
         raise PrerequisiteError(
             f"`tinytx {purpose}` needs {', '.join(missing)}, which is not installed",
-            "pip install 'tinytx[train,export]'",
+            f"pip install 'tinytx[{extras}]'",
         )

@@ -16,6 +16,7 @@ from tinytx.errors import EXIT_BUG, Interrupted, PrerequisiteError, TinytxError,
 COMMANDS = {
     "quickstart": "train, export, bench and sample: the whole chain on the built-in corpus",
     "train": "train a model: text in, checkpoint out",
+    "sweep": "search settings for the best model that the budgets allow",
     "export": "turn the best checkpoint into a verified bundle",
     "bench": "measure a bundle and judge it against budgets",
     "report": "show a stored report again, as a table, Markdown or HTML",

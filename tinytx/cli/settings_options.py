@@ -94,15 +94,26 @@ def _option(field: Field) -> Callable[[F], F]:
 
 
 def settings_of(
-    preset: str, config: Path | None, assignments: tuple[str, ...], flags: dict[str, Any]
+    preset: str,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    flags: dict[str, Any],
+    *,
+    searching: bool = False,
 ) -> "Settings":
     """The settings that a command line asks for. Raises :class:`UsageError`."""
     from tinytx.config import load_settings
 
     names = {field.key: field.flag for field in fields()}
+    return load_settings(
+        config, assignments, given(flags), names, PRESETS[preset].settings, searching=searching
+    )
+
+
+def given(flags: dict[str, Any]) -> dict[str, object]:
+    """The settings whose flags were given, by "section.key"."""
     values = {field.key: flags[field.parameter] for field in fields()}
-    given = {key: _plain(value) for key, value in values.items() if value != ()}
-    return load_settings(config, assignments, given, names, PRESETS[preset].settings)
+    return {key: _plain(value) for key, value in values.items() if value not in (None, ())}
 
 
 def _plain(value: object) -> object:

@@ -94,7 +94,7 @@ def _make(
     space: Workspace, source: Source, precision: Choice, provenance: Provenance
 ) -> tuple[Manifest, dict[str, bytes]]:
     """The unsealed manifest and the files, every graph proven."""
-    facts = _facts(source.settings)
+    facts = model_facts(source.settings)
     weights = {name: tensor.numpy() for name, tensor in source.model.state_dict().items()}
     graph = build_graph(weights, facts).SerializeToString()
     engine = Engine(facts, graph, source.tokenizer)
@@ -146,7 +146,8 @@ def _prompts(space: Workspace, source: Source) -> list[str]:
     return golden_prompts(source.tokenizer, text, source.settings.model.max_seq_length)
 
 
-def _facts(settings: Settings) -> ModelFacts:
+def model_facts(settings: Settings) -> ModelFacts:
+    """The shape of the float32 model of these settings."""
     model = settings.model
     return ModelFacts(
         layers=model.layers,

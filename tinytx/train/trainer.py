@@ -135,7 +135,9 @@ class Trainer:
         share = at_once / len(inputs)
         for first in range(0, len(inputs), at_once):
             part = slice(first, first + at_once)
-            loss = self._loss(inputs[part], targets[part]) * share  # the gradients of the parts add up
+            loss = (
+                self._loss(inputs[part], targets[part]) * share
+            )  # the gradients of the parts add up
             loss.backward()  # type: ignore[no-untyped-call]
             value += float(loss.detach())
         if not math.isfinite(value):

@@ -1,0 +1,1 @@
+"""Search over settings: many short trainings, the budgets as limits, a table of what pays."""

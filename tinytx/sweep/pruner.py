@@ -1,0 +1,44 @@
+"""Stops a trial that will not reach the Pareto front."""
+
+import statistics
+from collections.abc import Sequence
+
+from optuna.pruners import BasePruner
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+STARTUP = 4
+"""So many trials are trained to their end before any is stopped."""
+LEAST_RIVALS = 2
+FACTS = "facts"
+"""The user attribute that holds size, cost and length of a trial."""
+
+
+class FrontPruner(BasePruner):
+    """The median rule (Golovin et al. 2017, Google Vizier), among rivals only.
+
+    A trial stops when its best bits per byte so far is worse than the median of its rivals' at the
+    same share of their runs. Rivals are finished trials of at most its size and at most its cost:
+    a small model that is worse than larger ones may still be on the front, and goes on.
+    """
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        step, facts = trial.last_step, trial.user_attrs.get(FACTS)
+        if len(finished) < STARTUP or step is None or facts is None or step >= facts["epochs"]:
+            return False
+        rivals = [
+            other
+            for other in finished
+            if all(other.user_attrs[FACTS][key] <= facts[key] for key in ("bytes", "next_token_ns"))
+        ]
+        if len(rivals) < LEAST_RIVALS:
+            return False
+        theirs = [_best_until(rival, step, facts["epochs"]) for rival in rivals]
+        return min(trial.intermediate_values.values()) > statistics.median(theirs)
+
+
+def _best_until(trial: FrozenTrial, step: int, epochs: int) -> float:
+    """A finished trial's best value after the share ``step / epochs`` of its own epochs."""
+    values: Sequence[float] = [v for _, v in sorted(trial.intermediate_values.items())]
+    return min(values[: -(-step * len(values) // epochs)])

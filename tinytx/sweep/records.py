@@ -1,0 +1,98 @@
+"""What is known of each trial, and which trials are worth a second look."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from tinytx.sweep.space import Params
+
+
+class Outcome(StrEnum):
+    """How a trial ended."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    """Stopped early: others of at most its size and cost were better by then."""
+    INFEASIBLE = "infeasible"
+    """Over a budget, or no model at all: its settings do not fit together."""
+    FAILED = "failed"
+    """Its training went wrong, for instance by a loss that was no longer finite."""
+    INTERRUPTED = "interrupted"
+    """By Ctrl-C or a kill; it is tried again when the sweep goes on."""
+    REPEAT = "repeat"
+    """The sampler asked for what had been tried before; nothing was trained."""
+
+
+TRAINED = (Outcome.COMPLETE, Outcome.PRUNED, Outcome.FAILED)
+"""What counts against ``--trials``: the rest cost next to nothing."""
+SETTLED = (*TRAINED, Outcome.INFEASIBLE)
+"""What need not be tried again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One trial that has ended."""
+
+    number: int
+    outcome: Outcome
+    params: Params
+    reason: str = ""
+    parameters: int | None = None
+    bytes: int | None = None
+    """Of the float32 graph of this shape."""
+    next_token_ns: float | None = None
+    """Predicted: random weights of this shape, one thread, at the end of the context, here."""
+    bits_per_byte: float | None = None
+    """Of the held-out text, after the best epoch."""
+    training_20_epochs_ns: float | None = None
+    """Projected from the trial's own epochs."""
+    epochs: list[float] = field(default_factory=list)
+    """Bits per byte after each epoch."""
+
+
+class Point(Protocol):
+    """What models are compared by; each the smaller the better."""
+
+    @property
+    def bits_per_byte(self) -> float | None: ...
+    @property
+    def bytes(self) -> int | None: ...
+    @property
+    def next_token_ns(self) -> float | None: ...
+
+
+P = TypeVar("P", bound=Point)
+
+
+def pareto_front(points: Sequence[P]) -> list[P]:
+    """The points that no other one beats: better somewhere and nowhere worse. Best quality first.
+
+    Of equal points all stay. Points that lack a figure are left out.
+    """
+    known = sorted(
+        (_figures(point), i) for i, point in enumerate(points) if None not in _raw(point)
+    )
+    front: list[tuple[tuple[float, float, float], int]] = []
+    for figures, index in known:  # whoever could beat this one sorts before it
+        if not any(_beats(other, figures) for other, _ in front):
+            front.append((figures, index))
+    return [points[index] for _, index in front]
+
+
+def front_of(records: Sequence[Record]) -> list[Record]:
+    """The Pareto front of the trials that were trained to their end within the budgets."""
+    return pareto_front([record for record in records if record.outcome is Outcome.COMPLETE])
+
+
+def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def _raw(point: Point) -> tuple[float | None, ...]:
+    return point.bits_per_byte, point.bytes, point.next_token_ns
+
+
+def _figures(point: Point) -> tuple[float, float, float]:
+    quality, size, cost = (float(figure or 0.0) for figure in _raw(point))
+    return quality, size, cost

@@ -1,0 +1,141 @@
+"""The sweep itself: ask for settings, evaluate them, keep the models that pay."""
+
+import fcntl
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+
+from tinytx.errors import Interrupted, PrerequisiteError, os_errors_as
+from tinytx.sweep import child
+from tinytx.sweep.evaluation import Evaluator
+from tinytx.sweep.inputs import discard
+from tinytx.sweep.plan import Plan
+from tinytx.sweep.protocol import Run
+from tinytx.sweep.records import TRAINED, Outcome, Record, front_of
+from tinytx.sweep.space import same
+from tinytx.sweep.study import open_study, storage_errors
+from tinytx.sweep.watch import Watch
+
+MOST_INFEASIBLE = 50
+"""Proposals in a row that nothing allows; then the sweep gives up."""
+
+
+class Sweep:
+    """One call of ``tinytx sweep``, in an output directory that this class has to itself."""
+
+    def __init__(self, plan: Plan, root: Path, watch: Watch, run: Run = child.run) -> None:
+        self.plan, self.root, self.watch = plan, root, watch
+        self._study = open_study(root / "sweep.db", plan)
+        self.evaluator = Evaluator(plan, root, self._study, watch, run)
+
+    def run(self) -> list[Record]:
+        """Go on until so many trials are trained, the time is up or everything was tried.
+
+        Returns the records of all trials. Raises :class:`Interrupted` on Ctrl-C, when all but the
+        trial under way is recorded.
+        """
+        ends = time.monotonic() + self.plan.time_limit
+        try:
+            self._begin()
+            while (reason := self._reason_to_stop(ends)) is None:
+                self._next()
+        except KeyboardInterrupt:
+            count = sum(record.outcome in TRAINED for record in self._study.records())
+            raise Interrupted(
+                f"interrupted; {count} of {self.plan.trials} trials are recorded",
+                "the same command goes on",
+            ) from None
+        if reason:
+            self.watch.note(reason)
+        return self._study.records()
+
+    def _begin(self) -> None:
+        if not self.plan.searches_inputs:  # a text that cannot be used ends it all at once
+            self.evaluator.inputs.prepare(self.plan.settings)
+        records = self._study.records()
+        self.evaluator.remember(records)
+        again = self._study.recover()
+        if records or again:
+            count = sum(record.outcome in TRAINED for record in records)
+            retried = f"; tried again: {', '.join(map(str, again))}" if again else ""
+            self.watch.note(f"going on after {count} trained trials{retried}")
+        self._tidy()
+
+    def _reason_to_stop(self, ends: float) -> str | None:
+        """None to go on; else why it ends, which is nothing to tell when all trials are done."""
+        records = self._study.records()
+        if sum(record.outcome in TRAINED for record in records) >= self.plan.trials:
+            return ""
+        if self._study.exhausted():
+            return "every combination has been tried"
+        if time.monotonic() > ends:
+            return "the time is up"
+        tail = [r for r in records if r.outcome is not Outcome.REPEAT][-MOST_INFEASIBLE:]
+        if len(tail) == MOST_INFEASIBLE and all(r.outcome is Outcome.INFEASIBLE for r in tail):
+            return f"{len(tail)} proposals in a row are infeasible; the last: {tail[-1].reason}"
+        return None
+
+    def _next(self) -> None:
+        """One trial from its proposal to its record."""
+        trial = self._study.ask()
+        earlier = self._study.settled().get(same(trial.params))
+        if earlier is not None:  # training is deterministic: it would find the same again
+            self._study.finish(trial, Outcome.REPEAT, f"repeats trial {earlier}")
+            if (params := self._study.untried()) is not None:
+                self._study.ask_for(params)
+            return
+        try:
+            record = self.evaluator.evaluate(trial)
+        except KeyboardInterrupt:
+            self._interrupt(trial)
+            raise
+        self.watch.ended(record)
+        self._tidy()
+
+    def _interrupt(self, trial: optuna.Trial) -> None:
+        record = self._study.finish(trial, Outcome.INTERRUPTED)
+        self.watch.ended(record)
+
+    def _tidy(self) -> None:
+        """Models off the Pareto front are deleted; their metrics stay."""
+        records = self._study.records()
+        kept = {record.number for record in front_of(records)}
+        for record in records:
+            if record.number not in kept:
+                discard(self.evaluator.workspace(record.number))
+
+
+def run_sweep(
+    plan: Plan, root: Path, watch: Watch, overwrite: bool = False, run: Run = child.run
+) -> list[Record]:
+    """Begin or continue a sweep in ``root``; the records of all its trials.
+
+    Raises :class:`OverwriteRefused` when another one is there, :class:`CheckpointError` when its
+    file is damaged, and what :meth:`Sweep.run` raises.
+    """
+    with _only_one(root), storage_errors(root / "sweep.db"):
+        if overwrite:
+            for path in root.glob("sweep.db*"):
+                path.unlink()
+            shutil.rmtree(root / "trials", ignore_errors=True)
+        return Sweep(plan, root, watch, run).run()
+
+
+@contextmanager
+def _only_one(root: Path) -> Iterator[None]:
+    """Two sweeps in one folder would undo each other's work."""
+    with os_errors_as(PrerequisiteError, f"write into {root}"):
+        root.mkdir(parents=True, exist_ok=True)
+        file = (root / "sweep.lock").open("wb")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise PrerequisiteError(
+                f"another sweep is at work in {root}", "wait for it, or choose another --output-dir"
+            ) from error
+        yield
