@@ -31,12 +31,12 @@ def full_command(plan: Plan, root: Path, record: Record) -> str:
 def assignable(value: Any) -> str:
     """A value as ``--set`` reads it back."""
     if not isinstance(value, str):
-        return json.dumps(value)
+        return json.dumps(value, ensure_ascii=False)
     try:
         tomllib.loads(f"x = {value}")
     except tomllib.TOMLDecodeError:
-        return value if value == value.strip() else json.dumps(value)
-    return json.dumps(value)
+        return value if value == value.strip() else json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def document(plan: Plan, root: Path, records: Sequence[Record]) -> dict[str, Any]:
