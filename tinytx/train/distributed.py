@@ -10,6 +10,8 @@ NCCL between GPUs.
 import signal
 import socket
 import threading
+import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ import msgspec
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from tinytx.errors import EXIT_BUG, Interrupted, ProcessLost, TinytxError, UsageError
 from tinytx.train.launch import Launch, read_launch
@@ -94,7 +97,10 @@ class TorchGroup(Group):
     def __init__(self, launch: Launch, device_setting: str) -> None:
         self.rank, self.world = launch.rank, launch.world
         with _signals_kill():  # waiting for the others cannot be interrupted from Python
-            dist.init_process_group("gloo", timeout=STEP_PATIENCE)
+            store = fresh_part(next(rendezvous("env://", timeout=STEP_PATIENCE))[0], launch)
+            dist.init_process_group(
+                "gloo", store=store, rank=self.rank, world_size=self.world, timeout=STEP_PATIENCE
+            )
             self._messages = dist.new_group(backend="gloo", timeout=PATIENCE)
             super().__init__(self._common_device(launch, device_setting), launch.job)
             backend = "nccl" if self.device.type == "cuda" else "gloo"
@@ -156,6 +162,33 @@ class TorchGroup(Group):
 
     def leave(self) -> None:
         dist.destroy_process_group()
+
+
+def fresh_part(store: dist.Store, launch: Launch) -> dist.Store:
+    """A part of torchrun's store that holds nothing of an earlier start.
+
+    torchrun keeps one store over restarts: a process would look for another one where that had
+    been before it died. So each says hello under its rank with a word that is new; the first one
+    answers to that word with the part's name until all have arrived there. An old hello is
+    answered too, and nobody reads the answer.
+    """
+    word = uuid.uuid4().hex
+    if launch.rank:
+        store.set(f"hello/{launch.rank}", word)
+        name = store.get(f"welcome/{word}").decode()  # waits
+        store.set(f"here/{name}/{launch.rank}", "")
+        return dist.PrefixStore(name, store)
+    missing = set(range(1, launch.world))
+    deadline = time.monotonic() + STEP_PATIENCE.total_seconds()
+    while missing:
+        for rank in missing:
+            if store.check([f"hello/{rank}"]):
+                store.set(f"welcome/{store.get(f'hello/{rank}').decode()}", word)
+        missing = {rank for rank in missing if not store.check([f"here/{word}/{rank}"])}
+        if time.monotonic() > deadline:
+            raise ProcessLost(f"{len(missing)} of {launch.world} processes have not come")
+        time.sleep(0.01)
+    return dist.PrefixStore(word, store)
 
 
 class _Loss(nn.Module):
