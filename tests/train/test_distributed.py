@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,7 @@ def test_a_training_step_mixes_no_devices(
 ) -> None:
     """On PyTorch's meta device, as no GPU is needed for it: a tensor left on the CPU fails."""
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)  # it knows none there
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
     settings = make_settings(training__dropout=0.1)
     model = Transformer(settings.model, settings.tokenizer.vocab_size, 0.1)
     Group(torch.device("meta")).prepare(model)
