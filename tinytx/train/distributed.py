@@ -22,6 +22,7 @@ import msgspec
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from tinytx.errors import EXIT_BUG, Interrupted, ProcessLost, TinytxError, UsageError
@@ -164,7 +165,7 @@ class TorchGroup(Group):
         dist.destroy_process_group()
 
 
-def fresh_part(store: dist.Store, launch: Launch) -> dist.Store:
+def fresh_part(store: Any, launch: Launch) -> PrefixStore:
     """A part of torchrun's store that holds nothing of an earlier start.
 
     torchrun keeps one store over restarts: a process would look for another one where that had
@@ -177,7 +178,7 @@ def fresh_part(store: dist.Store, launch: Launch) -> dist.Store:
         store.set(f"hello/{launch.rank}", word)
         name = store.get(f"welcome/{word}").decode()  # waits
         store.set(f"here/{name}/{launch.rank}", "")
-        return dist.PrefixStore(name, store)
+        return PrefixStore(name, store)
     missing = set(range(1, launch.world))
     deadline = time.monotonic() + STEP_PATIENCE.total_seconds()
     while missing:
@@ -188,7 +189,7 @@ def fresh_part(store: dist.Store, launch: Launch) -> dist.Store:
         if time.monotonic() > deadline:
             raise ProcessLost(f"{len(missing)} of {launch.world} processes have not come")
         time.sleep(0.01)
-    return dist.PrefixStore(word, store)
+    return PrefixStore(word, store)
 
 
 class _Loss(nn.Module):
