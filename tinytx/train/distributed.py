@@ -22,7 +22,7 @@ import msgspec
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from tinytx.errors import EXIT_BUG, Interrupted, ProcessLost, TinytxError, UsageError
@@ -165,7 +165,7 @@ class TorchGroup(Group):
         dist.destroy_process_group()
 
 
-def fresh_part(store: Any, launch: Launch) -> PrefixStore:
+def fresh_part(store: Store, launch: Launch) -> Store:
     """A part of torchrun's store that holds nothing of an earlier start.
 
     torchrun keeps one store over restarts: a process would look for another one where that had
