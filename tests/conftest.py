@@ -1,7 +1,15 @@
 """Fixtures that many tests share: a small trained model and its bundle, made once a session."""
 
+import os
 import random
-from collections.abc import Iterator
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -67,3 +75,61 @@ def tiny_run(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def tiny_bundle(tiny_run: Path) -> Path:
     """A real, small bundle. Copy it before changing it."""
     return tiny_run / "bundle"
+
+
+@dataclass
+class Ended:
+    """How a process of :data:`SideBySide` ended: its exit code (or minus its signal), its words."""
+
+    code: int
+    said: str
+
+
+SideBySide = Callable[..., list[Ended]]
+
+
+@pytest.fixture
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> SideBySide:
+    """Does ``work()``, which returns an exit code, in processes that are told what torchrun would
+    tell them. They are forks: nothing needs importing again."""
+
+    def run_all(work: Callable[[], int], processes: int = 2, **environment: str) -> list[Ended]:
+        folder = tmp_path_factory.mktemp("processes")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, **environment}
+        told |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
+        children = [
+            _fork(work, folder / str(rank), {**told, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+            for rank in range(processes)
+        ]
+        alarm = threading.Timer(60.0, _kill_all, [children])
+        alarm.start()
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        alarm.cancel()
+        return [Ended(code, (folder / str(rank)).read_text()) for rank, code in enumerate(codes)]
+
+    return run_all
+
+
+def _kill_all(children: list[int]) -> None:
+    for child in children:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+
+def _fork(work: Callable[[], int], words: Path, environment: dict[str, str]) -> int:
+    """Do ``work`` in a child whose stderr is the file ``words``; returns its process id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 70
+    try:
+        os.environ.update(environment)
+        sys.stderr = words.open("w", buffering=1)
+        code = work()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)  # none of pytest's own endings

@@ -96,7 +96,7 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     epochs: Positive = 20
     """Passes over the training text."""
     batch_size: Positive = 16
-    """Windows of ``max_seq_length`` tokens in one step."""
+    """Windows of ``max_seq_length`` tokens in one step, of all processes together."""
     micro_batch: Annotated[int, Meta(ge=0, le=2**53)] = 0
     """Windows computed at once, the gradients of a step being added up: fewer need less memory and
     more time, for the same model; 0 means the whole batch."""
@@ -125,7 +125,9 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile; auto uses it on long runs where a C++ compiler is installed."""
     threads: Annotated[int, Meta(ge=0, le=1_024)] = 0
-    """Processor threads; 0 means all the cores that this process may use."""
+    """Processor threads; 0 means the cores that may be used, shared by the processes there."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What computes; auto takes a GPU where PyTorch finds one."""
 
     @property
     def at_once(self) -> int:

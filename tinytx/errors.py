@@ -5,7 +5,8 @@
     ├── CorpusError          2   the text cannot be used
     ├── TokenizerError       3   no tokenizer could be made or read
     ├── TrainingError        4   training failed
-    │   └── CheckpointError  4   a checkpoint is damaged or not ours
+    │   ├── CheckpointError  4   a checkpoint is damaged or not ours
+    │   └── ProcessLost      4   another process of a run has gone
     ├── ValidationError      5   what training wrote does not hold up
     ├── ExportError          6   no bundle could be made
     │   └── ParityError      6   ONNX and PyTorch disagree
@@ -62,6 +63,10 @@ class TrainingError(TinytxError):
 
 class CheckpointError(TrainingError):
     """A checkpoint is missing, truncated, holds a pickle, or belongs to another run."""
+
+
+class ProcessLost(TrainingError):
+    """Another process that trains the same model has ended or cannot be reached."""
 
 
 class ValidationError(TinytxError):

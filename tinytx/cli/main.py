@@ -11,6 +11,7 @@ from types import FrameType
 import click
 
 from tinytx import __version__
+from tinytx.cli import torchrun
 from tinytx.errors import EXIT_BUG, Interrupted, PrerequisiteError, TinytxError, UsageError
 
 COMMANDS = {
@@ -72,15 +73,20 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code. Messages go to stderr."""
+    if (code := torchrun.earlier_failure()) is not None:
+        return code
     try:
         result = cli.main(args=arguments, prog_name="tinytx", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
+        torchrun.give_up(UsageError.exit_code)
         hint = f"\n{error.ctx.get_usage()}" if getattr(error, "ctx", None) else ""  # type: ignore[attr-defined]
         return _fail(error.format_message() + hint, "", UsageError.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", "", Interrupted.exit_code)
     except TinytxError as error:
+        if not torchrun.worth_a_restart(error):
+            torchrun.give_up(error.exit_code)
         return _fail(error.message, error.remedy, error.exit_code)
     except (BrokenPipeError, SystemExit):  # click turns a closed pipe into sys.exit(1)
         return 0
@@ -95,6 +101,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(message: str, remedy: str, code: int) -> int:
+    if torchrun.silent() and code != EXIT_BUG:
+        return code
     click.secho("tinytx: ", fg="red", bold=True, nl=False, err=True)
     click.echo(message, err=True)
     if remedy:

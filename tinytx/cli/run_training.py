@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tinytx.cli import torchrun
+
 if TYPE_CHECKING:
+    from tinytx.config import Settings
+    from tinytx.train.follow import Leader
+    from tinytx.train.job import Options
     from tinytx.train.metrics import Metrics
     from tinytx.train.pipeline import Pipeline, TrainingResult
     from tinytx.train.progress import Reporter
+    from tinytx.workspace import Workspace
 
 
 @contextmanager
@@ -29,6 +35,30 @@ def on_board(reporter: "Reporter", folder: Path | None) -> "Iterator[Reporter]":
         board.close()
 
 
+def lead_or_follow(settings: "Settings", space: "Workspace") -> "Leader | None":
+    """The first process's part in what torchrun has started, or of a process by itself; in any
+    other one it trains along to the end and returns None."""
+    from tinytx.train.distributed import join
+    from tinytx.train.follow import Leader, follow
+    from tinytx.train.launch import check_batch, read_launch
+
+    check_batch(settings.training.batch_size, read_launch().world)
+    group = join(settings.training.device)
+    if group.first:
+        return Leader(group)
+    torchrun.stand_aside()
+    follow(group, space)
+    return None
+
+
+def started_again(options: "Options", space: "Workspace") -> "Options":
+    """The options, or those of a run that torchrun has started again: it goes on by itself."""
+    from tinytx.train.follow import elastic
+    from tinytx.train.launch import read_launch
+
+    return elastic(options, read_launch(), space)
+
+
 def run_asking(pipeline: "Pipeline") -> "TrainingResult":
     """Run; where something would be replaced, ask on a terminal and refuse elsewhere."""
     from dataclasses import replace
@@ -42,6 +72,7 @@ def run_asking(pipeline: "Pipeline") -> "TrainingResult":
         if not sys.stdin.isatty():
             raise
         if not click.confirm(f"{refusal.message}. Replace it?", err=True):
+            torchrun.give_up(Interrupted.exit_code)
             raise Interrupted("nothing was replaced") from None
     pipeline.options = replace(pipeline.options, overwrite=True)
     pipeline.guard = Guard(pipeline.workspace, pipeline.options)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from tinytx.cli.common import json_option, print_json, quiet_option
-from tinytx.cli.run_training import on_board, run_asking
+from tinytx.cli.run_training import lead_or_follow, on_board, run_asking, started_again
 from tinytx.cli.settings_options import SettingsCommand, setting_options, settings_of
 
 
@@ -60,11 +60,15 @@ def command(
     from tinytx.train.pipeline import Pipeline
     from tinytx.workspace import Workspace
 
-    options = Options(skip_corpus, skip_tokenizer, resume, overwrite=overwrite)
     space = Workspace(output_dir)
-    with make_reporter(quiet) as reporter:
+    leader = lead_or_follow(settings, space)
+    if leader is None:
+        return
+    options = Options(skip_corpus, skip_tokenizer, resume, overwrite=overwrite)
+    options = started_again(options, space)
+    with leader.telling(), make_reporter(quiet) as reporter:
         with on_board(reporter, space.tensorboard if tensorboard else None) as watched:
-            result = run_asking(Pipeline(settings, space, options, watched))
+            result = run_asking(Pipeline(settings, space, options, watched, leader))
         score = result.validation.score
         reporter.sample(result.validation.sample)
         reporter.summary((space.tokenizer, space.best_model, space.final_model, space.metrics))

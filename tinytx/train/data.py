@@ -65,9 +65,9 @@ class EpochOrder:
         starts = self._offset + self._length * self._random.permutation(self._windows)
         return np.resize(starts, (self.steps, self._batch))
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of one step, int64 [batch, length] each."""
-        index = self._starts[step][:, None] + np.arange(self._length + 1)
+    def batch(self, step: int, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of one step, or of some rows of it, int64 [rows, length] each."""
+        index = self._starts[step][rows, None] + np.arange(self._length + 1)
         window = torch.from_numpy(self._tokens[index].astype(np.int64))
         return window[:, :-1].contiguous(), window[:, 1:].contiguous()
 

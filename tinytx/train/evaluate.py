@@ -6,17 +6,13 @@ choice of vocabulary can flatter.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from tinytx.train.data import Tokens, evaluation_batches
+from tinytx.train.distributed import ALONE, Group, LossFunction
 from tinytx.train.model import Transformer
-
-LossFunction = Callable[[Tensor, Tensor], Tensor]
-"""Inputs and targets [B, T] to the mean cross-entropy in nats per token."""
 
 
 @dataclass(frozen=True)
@@ -43,22 +39,28 @@ def evaluate(
     batch: int,
     precision: torch.dtype = torch.float32,
     loss: LossFunction | None = None,
+    group: Group = ALONE,
 ) -> Score:
     """Score ``tokens`` (a start token, then the text of ``text_bytes`` bytes).
 
     ``loss`` is the model's loss, compiled for batches of the full shape; smaller ones go without.
+    Of several processes each takes every so many-th batch, and all return the sum.
     """
     was_training = model.training
     model.eval()
     total = 0.0
-    mixed = torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision is torch.bfloat16)
+    device = next(model.parameters()).device
+    mixed = torch.autocast(device.type, torch.bfloat16, enabled=precision is torch.bfloat16)
     full = (batch, model.model.max_seq_length)
     with torch.no_grad(), mixed:
-        for inputs, targets in evaluation_batches(tokens, full[1], batch):
+        for number, windows in enumerate(evaluation_batches(tokens, full[1], batch)):
+            if number % group.world != group.rank:
+                continue
+            inputs, targets = (tensor.to(device) for tensor in windows)
             mean = loss if loss is not None and inputs.shape == full else model.loss
             total += float(mean(inputs, targets)) * targets.numel()
     model.train(was_training)
-    return Score(total, len(tokens) - 1, text_bytes)
+    return Score(group.sum(total), len(tokens) - 1, text_bytes)
 
 
 def unigram_nats_per_token(train: Tokens, val: Tokens, vocab_size: int) -> float:

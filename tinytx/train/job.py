@@ -13,6 +13,7 @@ from tinytx.errors import CheckpointError, CorpusError
 from tinytx.train import checkpoint, speed
 from tinytx.train.corpus.source import own_bits_per_byte
 from tinytx.train.data import Tokens, open_tokens
+from tinytx.train.distributed import ALONE, Group
 from tinytx.train.memory import leave_out_compiler
 from tinytx.train.metrics import Metrics, now
 from tinytx.train.trainer import Job
@@ -109,7 +110,11 @@ def first_change(theirs: dict[str, Any], settings: Settings) -> str:
 
 
 def make_job(
-    settings: Settings, space: Workspace, hashes: dict[str, str], state: dict[str, Any] | None
+    settings: Settings,
+    space: Workspace,
+    hashes: dict[str, str],
+    state: dict[str, Any] | None,
+    group: Group = ALONE,
 ) -> Job:
     """Open the tokens, set up this machine, and choose (or restore) arithmetic and compiler."""
     train, val = open_tokens(space.train_tokens), open_tokens(space.val_tokens)
@@ -117,10 +122,11 @@ def make_job(
     threads = speed.set_up_torch(settings)
     if state is None:
         metrics = _new_metrics(settings, space, hashes, threads)
-        precision = speed.choose_precision(settings)
+        precision = speed.choose_precision(settings, group.device)
         compiled = speed.should_compile(settings, settings.training.epochs * len(train))
         name = str(precision).removeprefix("torch.")
-        metrics.machine |= {"precision": name, "compiled": compiled}
+        metrics.machine |= {"precision": name, "compiled": compiled, "processes": group.world}
+        metrics.machine["device"] = speed.device_name(group.device)
     else:
         metrics = msgspec.convert(state["metrics"], Metrics)
         metrics.interruptions += 1

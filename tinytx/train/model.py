@@ -77,7 +77,13 @@ class SwiGLU(nn.Module):
 class SequenceDropout(nn.Module):
     """Dropout of whole channels of [B, T, D]: one mask for all positions of a sequence (Gal &
     Ghahramani 2016, arXiv 1512.05287). Random numbers for every value would cost a fifth more
-    time per step."""
+    time per step.
+
+    Of several processes each draws the masks of the whole batch and takes its own rows, always
+    from the CPU's generator: the masks depend on neither their number nor the device.
+    """
+
+    rank, world = 0, 1
 
     def __init__(self, share: float) -> None:
         super().__init__()
@@ -86,8 +92,9 @@ class SequenceDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.share:
             return x
-        kept = F.dropout(torch.ones(x.shape[0], 1, x.shape[2], dtype=x.dtype), self.share)
-        return x * kept
+        rows = x.shape[0]
+        kept = F.dropout(torch.ones(self.world * rows, 1, x.shape[2], dtype=x.dtype), self.share)
+        return x * kept[self.rank * rows : (self.rank + 1) * rows].to(x.device)
 
 
 class Block(nn.Module):
@@ -150,7 +157,8 @@ class Transformer(nn.Module):
         """Token ids [B, T] to what the head reads, [B, T, D]."""
         length = tokens.shape[1]
         x = self.embedding(tokens) * self.model.width**0.5  # [B, T, D], of size 1 as blocks expect
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         x = x.to(dtype)
         cos, sin = self.cos[:length].to(dtype), self.sin[:length].to(dtype)
         mask = self.mask[:length, :length].to(dtype)

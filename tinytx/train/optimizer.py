@@ -65,9 +65,11 @@ class Muon(torch.optim.Optimizer):
             weights = [weight for weight, _ in pairs]
             stack = torch.stack([matrix for _, matrix in pairs])
             # as tensors, a factor beyond float32 becomes infinite instead of an error
-            size = torch.tensor(-group["lr"] * UPDATE_SIZE * rows**0.5)
+            size = stack.new_tensor(-group["lr"] * UPDATE_SIZE * rows**0.5)
             updates = orthogonal(stack, self._precision).mul_(size).unbind()
-            torch._foreach_mul_(weights, torch.tensor(1.0 - group["lr"] * group["weight_decay"]))
+            torch._foreach_mul_(
+                weights, stack.new_tensor(1.0 - group["lr"] * group["weight_decay"])
+            )
             torch._foreach_add_(weights, updates)
 
 

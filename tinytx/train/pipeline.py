@@ -24,14 +24,16 @@ from tinytx.train.corpus import source
 from tinytx.train.corpus.source import own_bits_per_byte
 from tinytx.train.corpus.text import read_text
 from tinytx.train.data import write_tokens
+from tinytx.train.distributed import alone
+from tinytx.train.follow import Leader
 from tinytx.train.guard import Guard
 from tinytx.train.job import Options, input_hashes, make_job, state_to_resume
 from tinytx.train.memory import larger, peak_memory
 from tinytx.train.metrics import Judge, Metrics, now, read_metrics
 from tinytx.train.progress import Reporter
-from tinytx.train.speed import set_up_torch
+from tinytx.train.speed import device_name, set_up_torch
 from tinytx.train.tokenizing import train_tokenizer
-from tinytx.train.trainer import Trainer
+from tinytx.train.trainer import Job, Trainer
 from tinytx.train.validate import Validation, validate
 from tinytx.workspace import (
     Workspace,
@@ -57,10 +59,17 @@ class Pipeline:
     """One call of ``tinytx train``."""
 
     def __init__(
-        self, settings: Settings, workspace: Workspace, options: Options, reporter: Reporter
+        self,
+        settings: Settings,
+        workspace: Workspace,
+        options: Options,
+        reporter: Reporter,
+        leader: Leader | None = None,
     ) -> None:
         self.settings, self.workspace = settings, workspace
         self.options, self.reporter = options, reporter
+        self.leader = leader or Leader(alone(settings.training.device))
+        self.group = self.leader.group
         self.guard = Guard(workspace, options)
         self.skipped: list[str] = []
         self._began = time.perf_counter()
@@ -175,15 +184,16 @@ class Pipeline:
         state = state_to_resume(self.settings, space, hashes, self.options)
         if state is None:
             self.guard.check_models()
-        job = make_job(self.settings, space, hashes, state)
-        trainer = Trainer(job, self.reporter)
+        job = make_job(self.settings, space, hashes, state, self.group)
+        self.leader.begin(job, resumed=state is not None)
+        trainer = Trainer(job, self.reporter, self.group)
         if state is not None:
             trainer.restore(state)
             self.reporter.note(f"resuming in epoch {trainer.epoch + 1}, step {trainer.step + 1}")
         stamp.remove()
         self.reporter.note(
             f"{trainer.model.parameter_count():,} parameters, {job.metrics.machine['precision']}, "
-            f"{'compiled' if job.compiled else 'eager'}, {job.metrics.machine['threads']} threads"
+            f"{'compiled' if job.compiled else 'eager'}, {self._place(job)}"
         )
         if job.compiled:
             self.reporter.note("compiling (once per machine and model shape, up to a minute)")
@@ -192,6 +202,7 @@ class Pipeline:
             job.metrics.setup_seconds = time.perf_counter() - self._began
         self.reporter.note(f"{time.perf_counter() - self._began:.1f} s before the first step")
         metrics = trainer.run()
+        self.group.leave()
         metrics.finished_at = now()
         metrics.peak_memory_bytes = larger(metrics.peak_memory_bytes, peak_memory())
         if metrics.peak_memory_bytes is not None:
@@ -202,6 +213,12 @@ class Pipeline:
             stamp.write(settings, hashes, [space.best_model, space.final_model, space.metrics])
             space.last_checkpoint.unlink(missing_ok=True)
         return metrics
+
+    def _place(self, job: Job) -> str:
+        """What trains: "2 threads", or "2 processes, 1 threads each", or a GPU."""
+        threads = f"{job.metrics.machine['threads']} threads"
+        where = threads if self.group.device.type == "cpu" else device_name(self.group.device)
+        return where if self.group.world == 1 else f"{self.group.world} processes, {where} each"
 
     def validation(self) -> Validation:
         set_up_torch(self.settings)  # where training was skipped, nothing has done so

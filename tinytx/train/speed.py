@@ -17,10 +17,13 @@ from typing import Any
 import torch
 
 from tinytx.config import Settings
+from tinytx.errors import PrerequisiteError
+from tinytx.train.launch import Launch, read_launch
 from tinytx.train.remembered import remembered
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
 LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc takes no more on 64-bit machines
+CPU = torch.device("cpu")
 COMPILE_PAYS_FROM = 5e12  # floating-point operations of a run: tens of seconds of training
 
 
@@ -38,7 +41,7 @@ def keep_freed_memory() -> None:
 
 def set_up_torch(settings: Settings) -> int:
     """Threads, denormals and allocator for this process; returns the number of threads."""
-    threads = settings.training.threads or usable_cores()
+    threads = settings.training.threads or max(1, usable_cores() // read_launch().local_world)
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     keep_freed_memory()
@@ -52,13 +55,39 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def choose_precision(settings: Settings) -> torch.dtype:
+def choose_device(setting: str, launch: Launch) -> torch.device:
+    """The CPU, or this process's own GPU: ``auto`` takes one where each process can have one.
+
+    Raises :class:`PrerequisiteError` when ``cuda`` is asked for and there are too few.
+    """
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if setting == "cuda" and found < launch.local_world:
+        raise PrerequisiteError(
+            f"training.device is cuda, and PyTorch finds {found or 'no'} GPU here for "
+            f"{launch.local_world} process{'es' if launch.local_world > 1 else ''}",
+            "use --device cpu, or install PyTorch for CUDA and a GPU's driver",
+        )
+    if setting == "cpu" or found < launch.local_world:
+        return CPU
+    device = torch.device("cuda", launch.local_rank)
+    torch.cuda.set_device(device)
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """ "cpu", or what kind of GPU it is."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def choose_precision(settings: Settings, device: torch.device = CPU) -> torch.dtype:
     """The faster arithmetic for this model's products here, unless the user has chosen.
 
     Measured once per machine, shape and version of PyTorch.
     """
     if settings.training.precision != "auto":
         return getattr(torch, settings.training.precision)  # type: ignore[no-any-return]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float32
     facts: dict[str, Any] = {
         **machine_facts(torch.get_num_threads()),
         "torch": str(torch.__version__),

@@ -9,6 +9,7 @@ import math
 import time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,7 +20,8 @@ from tinytx.config import Settings
 from tinytx.errors import CheckpointError, Interrupted, TrainingError
 from tinytx.train import checkpoint
 from tinytx.train.data import EpochOrder, Tokens
-from tinytx.train.evaluate import LossFunction, evaluate
+from tinytx.train.distributed import ALONE, Group, LossFunction
+from tinytx.train.evaluate import evaluate
 from tinytx.train.memory import larger, peak_memory
 from tinytx.train.metrics import EpochRecord, Metrics
 from tinytx.train.model import Transformer
@@ -51,15 +53,18 @@ class Job:
 class Trainer:
     """One run, from its first step or from a checkpoint, to its end."""
 
-    def __init__(self, job: Job, reporter: Reporter) -> None:
-        self.job, self.reporter = job, reporter
+    def __init__(self, job: Job, reporter: Reporter, group: Group = ALONE) -> None:
+        self.job, self.reporter, self.group = job, reporter, group
         self.hyper = job.settings.training
         self.length = job.settings.model.max_seq_length
+        rows = self.hyper.batch_size // group.world
+        self.at_once = math.gcd(self.hyper.at_once, rows)  # windows in one pass of this process
         torch.manual_seed(self.hyper.seed)
         self.model = Transformer(
             job.settings.model, job.settings.tokenizer.vocab_size, self.hyper.dropout
         )
         self.model.initialise(torch.Generator().manual_seed(self.hyper.seed))
+        group.prepare(self.model)
         self.optimizer = Optimizer(self.model, job.settings, job.precision)
         self.loss: LossFunction = self.model.loss
         if job.compiled:
@@ -68,6 +73,7 @@ class Trainer:
         self.epoch = 0  # epochs finished
         self.step = 0  # steps finished in the epoch under way
         self.loss_sum = 0.0  # over those steps
+        self._began = time.perf_counter()
         self.epoch_seconds = 0.0  # spent in the epoch under way, before the last resume
         self.steps_in = [self._order(e).steps for e in range(self.hyper.epochs)]
         self.total_steps = sum(self.steps_in)
@@ -76,8 +82,8 @@ class Trainer:
     def warm_up(self) -> None:
         """One forward and backward pass that changes nothing: torch.compile builds its kernels
         now, so that no epoch's time contains it. Falls back to eager when it cannot."""
-        random = torch.get_rng_state()
-        batch = [part[: self.hyper.at_once] for part in self._order(self.epoch).batch(0)]
+        random, failed = torch.get_rng_state(), ""
+        batch = [part[: self.at_once] for part in self._batch(self._order(self.epoch), 0)]
         try:
             self._loss(*batch).backward()  # type: ignore[no-untyped-call]
             if self.job.compiled:  # validation's kernels as well
@@ -87,7 +93,9 @@ class Trainer:
         except Exception as error:  # a broken compiler shows itself in many ways
             if not self.job.compiled:
                 raise
-            reason = str(error).strip().splitlines()[0]
+            failed = str(error).strip().splitlines()[0]
+        if self.group.any(bool(failed)):
+            reason = failed or "it fails in another process"
             self.reporter.warn(f"torch.compile does not work here, going on without: {reason}")
             self.job.compiled, self.loss = False, self.model.loss
             self.job.metrics.machine["compiled"] = False
@@ -99,29 +107,32 @@ class Trainer:
         """Train to the end. Raises :class:`Interrupted` after a checkpoint, or
         :class:`TrainingError` when the loss is no longer a finite number."""
         self.model.train()
+        self.loss = self.group.wrap(self.model, self.loss)
+        if self.group.job and not self._steps_done():
+            self._save_state()  # for torchrun to start from again
         self.reporter.begin(self.job.metrics.run_id, self._steps_done())
         with StopRequest() as stop:
             while self.epoch < self.hyper.epochs:
                 self._run_epoch(stop)
-        checkpoint.save(self.job.workspace.final_model, self._model_content())
-        if stop.requested:  # in the last validation, whose state is saved
+        self._save(self.job.workspace.final_model, self._model_content())
+        if self.group.any(stop.requested):  # in the last validation, whose state is saved
             raise Interrupted("interrupted; the run so far is saved")
         return self.job.metrics
 
     def _run_epoch(self, stop: StopRequest) -> None:
         order = self._order(self.epoch)
-        began = saved = time.perf_counter()
-        self._began = began
+        began = saved = self._began = time.perf_counter()
         tokens_here = 0
         while self.step < order.steps:
-            loss = self._train_step(*order.batch(self.step), stop)
+            loss = self._train_step(*self._batch(order, self.step), stop)
             self.step += 1
             self.loss_sum += loss
             tokens_here += self.hyper.batch_size * self.length
             now = time.perf_counter()
             self._report(loss, tokens_here / (now - began))
-            if stop.requested:
+            if self.group.any(stop.requested):
                 self._save_state()
+                self.group.any(False)  # nobody ends before the state is saved
                 raise Interrupted("interrupted; the run so far is saved")
             if now - saved > CHECKPOINT_SECONDS:
                 self._save_state()
@@ -131,15 +142,13 @@ class Trainer:
 
     def _train_step(self, inputs: Tensor, targets: Tensor, stop: StopRequest) -> float:
         """Forward, backward, clip, update; returns the loss in nats per token."""
-        at_once, value = self.hyper.at_once, 0.0
-        share = at_once / len(inputs)
-        for first in range(0, len(inputs), at_once):
-            part = slice(first, first + at_once)
-            loss = (
-                self._loss(inputs[part], targets[part]) * share
-            )  # the gradients of the parts add up
+        value, share = 0.0, self.at_once / len(inputs)
+        for first in range(0, len(inputs), self.at_once):
+            part = slice(first, first + self.at_once)
+            loss = self._loss(inputs[part], targets[part]) * share  # the parts' gradients add up
             loss.backward()  # type: ignore[no-untyped-call]
             value += float(loss.detach())
+        value = self.group.sum(value) / self.group.world
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss became {value} in epoch {self.epoch + 1}, step {self.step + 1}",
@@ -153,18 +162,20 @@ class Trainer:
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Nats per token in the arithmetic of this run."""
         mixed = self.job.precision is torch.bfloat16
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+        with torch.autocast(self.group.device.type, dtype=torch.bfloat16, enabled=mixed):
             return self.loss(inputs, targets)
 
     def _finish_epoch(self, steps: int, tokens_per_second: float) -> None:
         job = self.job
+        self.group.align(self.model)
         score = evaluate(
             self.model,
             job.val_tokens,
             job.val_bytes,
-            self.hyper.at_once,
+            self.at_once,
             job.precision,
             self.loss if job.compiled else None,
+            self.group,
         )
         if not math.isfinite(score.nats_per_token):
             raise TrainingError(
@@ -176,9 +187,8 @@ class Trainer:
         if improved:
             self.best = score.nats_per_token
             job.metrics.best_epoch = self.epoch + 1
-            checkpoint.save(
-                job.workspace.best_model, self._model_content(val_loss=score.nats_per_token)
-            )
+            content = self._model_content(val_loss=score.nats_per_token)
+            self._save(job.workspace.best_model, content)
         job.metrics.epochs.append(
             EpochRecord(
                 epoch=self.epoch + 1,
@@ -193,7 +203,8 @@ class Trainer:
         self.epoch, self.step, self.loss_sum, self.epoch_seconds = self.epoch + 1, 0, 0.0, 0.0
         self._began = time.perf_counter()
         job.metrics.peak_memory_bytes = larger(job.metrics.peak_memory_bytes, peak_memory())
-        job.metrics.write(job.workspace.metrics)
+        if self.group.first:
+            job.metrics.write(job.workspace.metrics)
         self._save_state()
         self.reporter.epoch(job.metrics.epochs[-1])
         self.reporter.note(
@@ -206,6 +217,11 @@ class Trainer:
         return EpochOrder(
             self.job.train_tokens, self.length, self.hyper.batch_size, self.hyper.seed, epoch
         )
+
+    def _batch(self, order: EpochOrder, step: int) -> tuple[Tensor, Tensor]:
+        """This process's rows of a step's inputs and targets, on its device."""
+        inputs, targets = order.batch(step, self.group.rows(self.hyper.batch_size))
+        return inputs.to(self.group.device), targets.to(self.group.device)
 
     def _learning_rate(self) -> float:
         return learning_rate(self._steps_done(), self.total_steps, self.job.settings)
@@ -252,8 +268,13 @@ class Trainer:
             epoch_seconds=self._seconds_in_epoch(),
             best=self.best,
             metrics=metrics_to_plain(self.job.metrics),
+            job=self.group.job,
         )
-        checkpoint.save(self.job.workspace.last_checkpoint, state)
+        self._save(self.job.workspace.last_checkpoint, state)
+
+    def _save(self, path: Path, content: dict[str, Any]) -> None:
+        if self.group.first:
+            checkpoint.save(path, content)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what :meth:`_save_state` wrote (the caller has compared the settings).
