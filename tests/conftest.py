@@ -1,8 +1,11 @@
 """Fixtures that many tests share: a small trained model and its bundle, made once a session."""
 
+import importlib.util
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -67,3 +70,19 @@ def tiny_run(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def tiny_bundle(tiny_run: Path) -> Path:
     """A real, small bundle. Copy it before changing it."""
     return tiny_run / "bundle"
+
+
+@pytest.fixture(scope="session")
+def script() -> Callable[[str], ModuleType]:
+    """Load docker/NAME.py, which is in no package."""
+
+    def load(name: str) -> ModuleType:
+        path = Path(__file__).parents[1] / f"docker/{name}.py"
+        spec = importlib.util.spec_from_file_location(f"script_{name}", path)
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        return module
+
+    return load

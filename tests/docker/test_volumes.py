@@ -52,6 +52,24 @@ def test_a_volume_of_another_user_is_told_with_the_remedy(run: Run, tmp_path: Pa
     assert "--entrypoint chown" in out
 
 
+def test_a_full_volume_is_told_and_leaves_nothing_half_written(
+    engine: Any, run: Run, small_corpus: Path
+) -> None:
+    for folder in [small_corpus, *small_corpus.parents[:3]]:
+        folder.chmod(0o755)
+    full = engine.volumes.create(
+        driver_opts={"type": "tmpfs", "device": "tmpfs", "o": "size=300k,uid=10001,gid=10001"}
+    )
+    try:
+        volumes = {full.name: {"bind": "/data"}, str(small_corpus): {"bind": "/corpus.txt"}}
+        status, out = run("train", [*SMALL, "--epochs", "1"], volumes=volumes)
+    finally:
+        full.remove(force=True)
+    assert status in (1, 2, 3, 4), out
+    assert "No space left on device" in out or "no space left" in out.lower()
+    assert "Traceback" not in out
+
+
 @pytest.mark.parametrize("signal", ["SIGTERM", "SIGINT"])
 def test_a_signal_stops_training_within_ten_seconds_and_the_next_run_goes_on(
     start: Callable[..., Any], run: Run, volume: str, small_corpus: Path, signal: str
