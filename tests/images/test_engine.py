@@ -122,6 +122,23 @@ def test_without_root_it_changes_nothing_and_says_that_no_engine_can_be_had(chec
     assert out == "engine: this changes the system and needs root: sudo bash docker/engine.sh\n"
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, setpriv")
+@pytest.mark.skipif(not Path("/etc/debian_version").exists(), reason="elsewhere it ends before")
+def test_root_without_the_right_to_mount_is_told_that_no_engine_can_be_had(tmp_path: Path) -> None:
+    program(tmp_path / "docker", "exit 1")
+    without = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]
+    ended = subprocess.run(
+        [*without, "bash", str(SCRIPT)],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 69, ended.stderr
+    assert "root has no right to mount here" in ended.stderr or "only Debian 12" in ended.stderr
+
+
 def test_an_unknown_argument_names_the_known_ones(check: Check) -> None:
     status, out = check(GOOD, argument="--chek")
     assert (status, "none, --check, --stop or --undo" in out) == (1, True)
