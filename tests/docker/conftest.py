@@ -35,7 +35,7 @@ def engine() -> Iterator[Any]:
     """
     lacking = pytest.fail if "TINYTX_ENGINE_TESTS" in os.environ else pytest.skip
     try:
-        client = docker.from_env(timeout=600)
+        client = docker.from_env(timeout=1200)
         client.ping()
     except docker.errors.DockerException as error:
         lacking(f"no Docker engine answers ({error}): bash docker/engine.sh")
@@ -100,7 +100,7 @@ def run(start: Callable[..., Any]) -> Run:
 
     def to_the_end(name: str, command: list[str], **changes: Any) -> tuple[int, str]:
         container = start(name, command, **changes)
-        status = container.wait(timeout=600)["StatusCode"]
+        status = container.wait(timeout=1200)["StatusCode"]
         return status, container.logs().decode()
 
     return to_the_end
