@@ -51,11 +51,11 @@ def test_the_list_of_contents_has_exactly_the_locked_packages(
 
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
-def test_the_provenance_names_the_dockerfile_and_the_stage(
+def test_the_provenance_names_the_base_and_the_stage(
     attached: dict[str, dict[str, Any]], architecture: str
 ) -> None:
     provenance = json.dumps(attached[architecture]["slsa.dev"])
-    assert "docker/Dockerfile" in provenance
+    assert "pkg:docker/debian@bookworm-slim" in provenance
     assert '"target": "runtime"' in provenance
 
 
