@@ -7,6 +7,8 @@ variable "PIP_INDEX_URL" { default = "https://pypi.org/simple" }
 variable "TORCH_INDEX_URL" { default = "https://download.pytorch.org/whl/cpu" }
 variable "CA" { default = "" }
 variable "WHEELS" { default = "" }
+# The image that lists what is in the others; built before them:  docker buildx bake ... sbom
+variable "SBOM" { default = "" }
 variable "REVISION" { default = "unknown" }
 variable "SOURCE_DATE_EPOCH" { default = "" }
 
@@ -18,7 +20,6 @@ target "family" {
   platforms  = split(",", PLATFORMS)
   secret     = CA == "" ? [] : ["id=ca,src=${CA}"]
   contexts   = WHEELS == "" ? {} : { wheels = WHEELS }
-  attest     = ["type=provenance,mode=max"]
   args = {
     BASE              = BASE
     PIP_INDEX_URL     = PIP_INDEX_URL
@@ -27,15 +28,25 @@ target "family" {
     SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH == "" ? null : SOURCE_DATE_EPOCH
   }
 }
+target "attested" {
+  attest = concat(["type=provenance,mode=max"],
+    SBOM == "" ? [] : ["type=sbom,generator=${SBOM}"])
+}
 target "runtime" {
-  inherits = ["family"]
+  inherits = ["family", "attested"]
   target   = "runtime"
   tags     = ["tinytx:runtime"]
 }
 target "train" {
-  inherits = ["family"]
+  inherits = ["family", "attested"]
   target   = "train"
   tags     = ["tinytx:train"]
   # A gigabyte of torch: zstd packs it in a fraction of gzip's time.
   output   = ["type=image,compression=zstd,compression-level=1"]
+}
+target "sbom" {
+  inherits  = ["family"]
+  target    = "sbom"
+  platforms = []
+  tags      = ["tinytx:sbom"]
 }

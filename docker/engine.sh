@@ -4,10 +4,14 @@
 #
 #   sudo bash docker/engine.sh           install what is missing, say what was done
 #   bash docker/engine.sh --check        only say what is missing; exit code 1 when something is
+#   sudo bash docker/engine.sh --stop    stop the dockerd that this script started
 #   sudo bash docker/engine.sh --undo    take away what this script installed
 #
+# Exit codes: 0 ready; 69 this machine cannot have an engine (not root, not Debian 12 or 13, no
+# package mirror, a container without the right to mount); 1 anything else that went wrong.
 # Run it as often as you like. Where Docker with both platforms works already it does nothing.
-# Settings (environment): TINYTX_MIRROR, a Debian mirror; TINYTX_ENGINE_LOG, dockerd's log file.
+# Settings (environment): TINYTX_MIRROR, a Debian mirror; TINYTX_ENGINE_LOG, dockerd's log file;
+# TINYTX_BINFMT, where the kernel's list of emulators is mounted.
 set -euo pipefail
 
 mirror=${TINYTX_MIRROR:-http://deb.debian.org/debian}
@@ -17,12 +21,13 @@ home=/usr/local/lib/tinytx-engine # the emulator, and which packages we brought
 source_file=/etc/apt/sources.list.d/tinytx-trixie.sources
 pin_file=/etc/apt/preferences.d/tinytx-trixie
 daemon_file=/etc/docker/daemon.json
-binfmt=/proc/sys/fs/binfmt_misc
+binfmt=${TINYTX_BINFMT:-/proc/sys/fs/binfmt_misc}
 newer="docker.io docker-cli docker-buildx docker-compose qemu-user" # runc, containerd: Debian 12's
 oldest_emulator=8 # 7.2 (Debian 12) hangs or crashes in `import onnxruntime`; 10.0 works
 
 say() { printf 'engine: %s\n' "$*"; }
 die() { printf 'engine: %s\n' "$*" >&2; exit 1; }
+cannot() { printf 'engine: %s\n' "$*" >&2; exit 69; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 case $(uname -m) in
@@ -88,12 +93,15 @@ missing() {
 # --- doing -------------------------------------------------------------------------------------
 
 need_root() {
-    [ "$(id -u)" -eq 0 ] || die "this changes the system and needs root: sudo bash docker/engine.sh"
-    [ -r /etc/debian_version ] || die "this is not Debian: install Docker from docs.docker.com/engine/install, then run this with --check"
+    [ "$(id -u)" -eq 0 ] || cannot "this changes the system and needs root: sudo bash docker/engine.sh"
+    [ -r /etc/debian_version ] || cannot "this is not Debian: install Docker from docs.docker.com/engine/install, then run this with --check"
     case $(. /etc/os-release; echo "${VERSION_ID:-}") in
         12|13) ;;
-        *) die "only Debian 12 and 13 are known: install Docker yourself, then run this with --check" ;;
+        *) cannot "only Debian 12 and 13 are known: install Docker yourself, then run this with --check" ;;
     esac
+    # Bit 21 of the capabilities is CAP_SYS_ADMIN: without it nothing can be mounted.
+    [ $((0x$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status) >> 21 & 1)) -eq 1 ] \
+        || cannot "root has no right to mount here: this is a container that an engine cannot run in"
 }
 bring() { # install packages and remember those that were not there, for --undo
     local package new=""
@@ -104,7 +112,7 @@ bring() { # install packages and remember those that were not there, for --undo
     say "installing$new"
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-        --no-remove $new >"$home/apt.log" 2>&1 \
+        --no-remove -o Acquire::Retries=5 $new >"$home/apt.log" 2>&1 \
         || { tail -n 5 "$home/apt.log" >&2; die "apt-get could not install$new (is the network there? see $home/apt.log)"; }
     printf '%s\n' $new >>"$home/packages"
 }
@@ -119,9 +127,13 @@ trixie() { # Debian 13 beside Debian 12, for the few packages that must be newer
 }
 update() {
     [ -n "${updated:-}" ] && return 0
-    apt-get update -qq >"$home/apt.log" 2>&1 \
-        || { tail -n 3 "$home/apt.log" >&2; die "apt-get update failed: no package index can be reached"; }
-    updated=1
+    local try
+    for try in 1 2 3; do # -o: else a mirror that does not answer is only a warning
+        apt-get update -qq -o APT::Update::Error-Mode=any >"$home/apt.log" 2>&1 && updated=1 && return 0
+        [ "$try" = 3 ] || sleep 10
+    done
+    tail -n 3 "$home/apt.log" >&2
+    cannot "apt-get update failed three times: Debian's package mirror cannot be reached"
 }
 packages() {
     local wanted="docker.io iptables ca-certificates"
@@ -147,10 +159,13 @@ start() { # no init system may run here, so dockerd is started by hand
     if [ -n "$(lacks_engine)" ]; then
         say "starting dockerd, log in $log"
         if [ -d /run/systemd/system ]; then systemctl start docker
-        else nohup setsid dockerd >"$log" 2>&1 </dev/null & fi
-        for _ in $(seq 60); do [ -z "$(lacks_engine)" ] && return 0; sleep 0.5; done
+        else
+            nohup setsid dockerd >"$log" 2>&1 </dev/null &
+            touch /run/tinytx-engine-started
+        fi
+        for _ in $(seq 240); do [ -z "$(lacks_engine)" ] && return 0; sleep 0.5; done
         tail -n 5 "$log" >&2 || true
-        die "dockerd does not answer after 30 s; its last words are above, the rest is in $log"
+        die "dockerd does not answer after 120 s; its last words are above, the rest is in $log"
     fi
     [ -z "$(lacks_store)" ] || die "restart dockerd so that it reads $daemon_file"
 }
@@ -163,13 +178,13 @@ emulator() {
         trixie
         update
         folder=$(mktemp -d)
-        (cd "$folder" && apt-get download -qq qemu-user >/dev/null 2>&1 && dpkg-deb -x qemu-user_*.deb .) \
+        (cd "$folder" && apt-get download -qq -o Acquire::Retries=5 qemu-user >/dev/null 2>&1 && dpkg-deb -x qemu-user_*.deb .) \
             || die "qemu-user could not be downloaded: is the network there?"
         install -m 755 "$folder/usr/bin/qemu-$foreign" "$binary"
         rm -rf "$folder"
     fi
     [ -e "$binfmt/register" ] || mount -t binfmt_misc binfmt_misc "$binfmt" \
-        || die "binfmt_misc cannot be mounted: the kernel lacks it, or this is a container"
+        || cannot "binfmt_misc cannot be mounted: the kernel lacks it, or this is a container"
     if [ -e "$binfmt/qemu-$foreign" ]; then echo -1 >"$binfmt/qemu-$foreign"; fi
     mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
     case $foreign in # the ELF header: 64 bits, little endian, then the machine's number
@@ -180,29 +195,47 @@ emulator() {
     # O: pass the open file, C: keep credentials, F: load it now, so containers need nothing.
     printf '%s' ":qemu-$foreign:M::$magic:$mask:$binary:OCF" >"$binfmt/register"
 }
+bootstrap() { # a root file system of Debian 12 for one architecture
+    local architecture=$1 folder=$2
+    mmdebstrap --quiet --variant=minbase --architectures="$architecture" --aptopt='Acquire::Retries "5"' \
+        --include=usr-is-merged --hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr \
+        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+        --dpkgopt='path-exclude=/usr/share/info/*' \
+        bookworm "$folder/rootfs-$architecture.tar" "$mirror" >"$home/mmdebstrap-$architecture.log" 2>&1
+}
 base_images() {
     [ -z "$(lacks_base)" ] && return 0
-    local architecture folder
+    local folder other
     update
     bring mmdebstrap arch-test
     folder=$(mktemp -d)
-    for architecture in "$ours" "$theirs"; do
-        say "making $base for $architecture from Debian's packages"
-        mmdebstrap --quiet --variant=minbase --architectures="$architecture" \
-            --include=usr-is-merged --hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr \
-            --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-            --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-            --dpkgopt='path-exclude=/usr/share/info/*' \
-            bookworm "$folder/rootfs-$architecture.tar" "$mirror" >"$home/mmdebstrap.log" 2>&1 \
-            || { tail -n 5 "$home/mmdebstrap.log" >&2; die "mmdebstrap failed for $architecture; see $home/mmdebstrap.log"; }
-    done
+    say "making $base for $ours and $theirs from Debian's packages"
+    bootstrap "$theirs" "$folder" & # emulated, so it takes longer
+    other=$!
+    bootstrap "$ours" "$folder" \
+        || { tail -n 5 "$home/mmdebstrap-$ours.log" >&2; die "mmdebstrap failed for $ours; see $home/mmdebstrap-$ours.log"; }
+    wait $other \
+        || { tail -n 5 "$home/mmdebstrap-$theirs.log" >&2; die "mmdebstrap failed for $theirs; see $home/mmdebstrap-$theirs.log"; }
+    # shellcheck disable=SC2016
     printf 'FROM scratch\nARG TARGETARCH\nADD rootfs-${TARGETARCH}.tar /\nCMD ["bash"]\n' >"$folder/Dockerfile"
     docker buildx build --quiet --provenance=false --platform "linux/$ours,linux/$theirs" \
         --tag "$base" "$folder" >/dev/null || die "the base image could not be built"
     rm -rf "$folder"
 }
+stop() { # only what this script started
+    local pid
+    [ -e /run/tinytx-engine-started ] || { say "nothing to stop: this script started no dockerd"; return 0; }
+    rm -f /run/tinytx-engine-started
+    pid=$(cat /var/run/docker.pid 2>/dev/null || true)
+    [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ] || return 0
+    kill "$pid"
+    for _ in $(seq 120); do [ -d "/proc/$pid" ] || { say "dockerd has stopped"; return 0; }; sleep 0.5; done
+    die "dockerd (process $pid) does not stop"
+}
 undo() {
     need_root
+    stop
     say "removing containers, images and volumes stays with you: docker system prune -a --volumes"
     [ -e "$binfmt/qemu-$foreign" ] && [ "$(emulator_of)" = "$home/qemu-$foreign" ] \
         && echo -1 >"$binfmt/qemu-$foreign" && say "the emulator is unregistered"
@@ -213,7 +246,6 @@ undo() {
     fi
     [ -s "$home/files" ] && xargs rm -f <"$home/files"
     rm -rf "$home" "$source_file" "$pin_file"
-    say "stop dockerd if it still runs: kill \$(cat /var/run/docker.pid)"
 }
 
 case ${1:-} in
@@ -223,6 +255,7 @@ case ${1:-} in
         while read -r line; do say "$line"; done <<<"$lacking"
         die "run: sudo bash docker/engine.sh"
         ;;
+    --stop) stop ;;
     --undo) undo ;;
     "")
         lacking=$(missing)
@@ -237,5 +270,5 @@ case ${1:-} in
         [ -z "$lacking" ] || die "still missing: $lacking"
         say "ready: docker $(docker version --format '{{.Server.Version}}'), both platforms"
         ;;
-    *) die "unknown argument $1: none, --check or --undo" ;;
+    *) die "unknown argument $1: none, --check, --stop or --undo" ;;
 esac

@@ -1,5 +1,6 @@
 """Fixtures that many tests share: a small trained model and its bundle, made once a session."""
 
+import importlib.util
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -133,3 +135,19 @@ def _fork(work: Callable[[], int], words: Path, environment: dict[str, str]) -> 
     finally:
         sys.stderr.flush()
         os._exit(code)  # none of pytest's own endings
+
+
+@pytest.fixture(scope="session")
+def script() -> Callable[[str], ModuleType]:
+    """Load docker/NAME.py, which is in no package."""
+
+    def load(name: str) -> ModuleType:
+        path = Path(__file__).parents[1] / f"docker/{name}.py"
+        spec = importlib.util.spec_from_file_location(f"script_{name}", path)
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        return module
+
+    return load

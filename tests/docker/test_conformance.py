@@ -18,6 +18,25 @@ Run = Callable[..., tuple[int, str]]
 PROCESSORS = ["cortex-a53", "cortex-a72", "cortex-a76", "max"]
 ILLEGAL = "illegal instruction: this build does not run on Pi 3, Zero 2 W, Pi 4"
 OLD = "onnxruntime==1.21.0"
+# One short context and few samples: no figure counts under emulation, only that bench works.
+FEW = """
+schema = 1
+[warm_up]
+window = 4
+agreement = 0.9
+windows = 2
+[next_token]
+contexts = [16]
+first_look = 8
+least_seconds = 0.0
+[first_token]
+prompts = [16]
+samples = 2
+[end_to_end]
+prompt = "The"
+tokens = 4
+samples = 2
+"""
 
 
 @pytest.fixture
@@ -74,9 +93,15 @@ def test_text_is_generated(on: Run, processor: str) -> None:
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)
-def test_bench_runs_but_nothing_measured_counts(on: Run, processor: str) -> None:
-    arguments = ["/data/bundle", "--time-limit", "1", "--json", "--quiet"]
-    status, out = on(processor, "bench", *arguments)
+def test_bench_runs_but_nothing_measured_counts(
+    on: Run, readable_bundle: Path, processor: str
+) -> None:
+    few = readable_bundle.parent / "few.toml"
+    few.write_text(FEW)
+    few.chmod(0o644)
+    arguments = ["/data/bundle", "--scenarios", "/few.toml", "--time-limit", "1"]
+    mounted = {str(few): {"bind": "/few.toml", "mode": "ro"}}
+    status, out = on(processor, "bench", *arguments, "--json", "--quiet", volumes=mounted)
     document = json.loads(out[out.index("{") : out.rindex("}") + 1])
     verdicts = {line["name"]: line["verdict"] for line in document["budgets"]}
     assert status == 8, out[-500:]

@@ -1,7 +1,7 @@
 """Volumes: missing, owned by another, and a training that is interrupted and goes on."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,25 @@ def test_a_volume_of_another_user_is_told_with_the_remedy(run: Run, tmp_path: Pa
     assert "--entrypoint chown" in out
 
 
+@pytest.fixture
+def full(engine: Any) -> Iterator[str]:
+    """A volume of 300 kB."""
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=300k,uid=10001,gid=10001"}
+    made = engine.volumes.create(driver_opts=options)
+    yield made.name
+    made.remove(force=True)
+
+
+def test_a_full_volume_is_told_in_one_sentence(full: str, run: Run, small_corpus: Path) -> None:
+    for folder in [small_corpus, *small_corpus.parents[:3]]:
+        folder.chmod(0o755)
+    volumes = {full: {"bind": "/data"}, str(small_corpus): {"bind": "/corpus.txt", "mode": "ro"}}
+    status, out = run("train", [*SMALL, "--epochs", "1"], volumes=volumes)
+    assert status == 1, out
+    assert "of free disk; 2 GB are needed" in out
+    assert "free some space" in out
+
+
 @pytest.mark.parametrize("signal", ["SIGTERM", "SIGINT"])
 def test_a_signal_stops_training_within_ten_seconds_and_the_next_run_goes_on(
     start: Callable[..., Any], run: Run, volume: str, small_corpus: Path, signal: str
@@ -60,14 +79,14 @@ def test_a_signal_stops_training_within_ten_seconds_and_the_next_run_goes_on(
         folder.chmod(0o755)
     volumes = {volume: {"bind": "/data"}, str(small_corpus): {"bind": "/corpus.txt", "mode": "ro"}}
     training = start("train", [*SMALL, "--epochs", "500"], volumes=volumes)
-    until(lambda: "epoch 2/" in training.logs().decode(), 120)
+    until(lambda: "epoch 2/" in training.logs().decode(), 300)
     began = time.monotonic()
     training.kill(signal)
-    status = training.wait(timeout=30)["StatusCode"]
+    status = training.wait(timeout=120)["StatusCode"]
     assert time.monotonic() - began < 10
     assert status == 130, training.logs().decode()
     again = start("train", [*SMALL, "--epochs", "500"], volumes=volumes)
-    until(lambda: "epoch 4/" in again.logs().decode(), 120)
+    until(lambda: "epoch 4/" in again.logs().decode(), 300)
     again.kill("SIGKILL")
     assert "epoch 1/" not in again.logs().decode()
 

@@ -242,6 +242,11 @@ def test_exit_codes_that_are_verdicts_are_no_errors(
         ((137, b"", "", False), MeasurementInvalid, "killed from outside"),
         ((0, b"hello", "", False), PrerequisiteError, "the image does not fit"),
         ((0, b"", "", False), TinytxError, "ended with 0: it said nothing"),
+        (
+            (255, b"", "exec /usr/bin/tini: exec format error\n", False),
+            PrerequisiteError,
+            "is for another processor than this machine's",
+        ),
     ],
 )
 def test_anything_else_is_an_error_with_the_sentence_from_inside(

@@ -301,6 +301,12 @@ def _read(ended: _Ended, image: str, limits: Limits) -> Report:
     if ended.status == KILLED:
         raise MeasurementInvalid("the container was killed from outside; nothing was measured")
     said = _sentence(ended.errors)
+    if "exec format error" in said.lower():
+        raise PrerequisiteError(
+            f"the image {image} is for another processor than this machine's, and no emulator runs "
+            "it",
+            BUILD,
+        )
     if ended.status == UsageError.exit_code:
         raise PrerequisiteError(f"the image {image} does not know this bench: {said}", BUILD)
     kind = ERRORS.get(ended.status, TinytxError)
