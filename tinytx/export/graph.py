@@ -25,6 +25,9 @@ from tinytx.bundle import ModelFacts
 Weights = Mapping[str, NDArray[np.float32]]
 OPSET, IR_VERSION, CONTRIB = 23, 11, "com.microsoft"
 NORM_EPSILON = 1e-5
+LAST_POSITION = "last"
+"""Name of the index of a step's last token: the one tensor that a graph with logits of every
+position lacks."""
 NO_SINK = -1e30
 """A head sink of this size adds exp(-1e30) = 0 to the sum under the softmax, which changes nothing;
 but with a sink onnxruntime multiplies queries and keys by its matrix kernels (docs/decisions/0024).
@@ -158,7 +161,7 @@ def build_graph(
         following = f"blocks.{i + 1}.attention_norm" if i + 1 < facts.layers else "norm"
         x, residual = builder.add_and_norm(out, residual, following, weights)
     if not builder.every_position:
-        last = builder.constant("last", np.array(-1, np.int64))
+        last = builder.constant(LAST_POSITION, np.array(-1, np.int64))
         x = builder.node("Gather", [x, last], ["last_hidden"], axis=1)  # [B, D]
     builder.head(x, weights["embedding.weight"])
     return _assemble(builder, facts)
