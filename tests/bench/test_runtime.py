@@ -42,7 +42,7 @@ def load(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[SimpleNamespace]:
-    names = ("plain_graph", "runtime")
+    names = ("plain_graph", "traced_graph", "runtime")
     yield SimpleNamespace(**{name: load(name) for name in names})
     for name in names:
         del sys.modules[name]
@@ -58,20 +58,24 @@ def loud_weights(bench: Any) -> dict[str, Any]:
     }
 
 
-def test_the_plain_graph_has_the_logits_of_the_fused_one_at_every_step(bench: Any) -> None:
+def test_both_comparisons_have_the_logits_of_the_fused_graph_at_every_step(bench: Any) -> None:
     weights = loud_weights(bench)
     tokenizer: Any = SimpleNamespace()
     fused = Engine(FACTS, build_graph(weights, FACTS).SerializeToString(), tokenizer)
-    graph = bench.plain_graph.build_plain_graph(weights, FACTS)
-    plain = bench.plain_graph.PlainEngine(FACTS, graph.SerializeToString())
+    graphs = [
+        bench.plain_graph.build_plain_graph(weights, FACTS).SerializeToString(),
+        bench.traced_graph.build_traced_graph(weights, FACTS),
+    ]
+    others = [bench.plain_graph.PlainEngine(FACTS, graph) for graph in graphs]
     ids = np.random.default_rng(5).integers(0, FACTS.vocab_size, 32).tolist()
     for _ in range(2):  # the second time after a reset
-        fused.reset()
-        plain.reset()
+        for model in (fused, *others):
+            model.reset()
         for chunk in (ids[:9], ids[9:14], *([i] for i in ids[14:])):
-            ours, theirs = fused.append(chunk), plain.append(chunk)
+            ours = fused.append(chunk)
             assert ours.std() > 1
-            np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4)
+            for other in others:
+                np.testing.assert_allclose(other.append(chunk), ours, rtol=1e-4, atol=1e-4)
 
 
 def test_the_plain_graph_uses_standard_operators_only(bench: Any) -> None:

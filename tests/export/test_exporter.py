@@ -383,13 +383,14 @@ def numpy_logits(graph: Path, facts: dict[str, Any], ids: NDArray[np.int64]) -> 
             part.reshape(batch, length, heads, size).swapaxes(1, 2)
             for part in np.split(qkv, 3, axis=-1)
         )
-        scores = np.einsum("bhqs,bhks->bhqk", turn(q), turn(k)) / math.sqrt(size)
+        scores = np.einsum("bhqs,bhks->bhqk", turn(q), turn(k))  # scaled: q's weights
         scores[..., future] = -np.inf
         share = np.exp(scores - scores.max(-1, keepdims=True))
         share /= share.sum(-1, keepdims=True)
         mixed = np.einsum("bhqk,bhks->bqhs", share, v).reshape(batch, length, heads * size)
         x = x + mixed @ w[f"{p}.attention.out.weight"]
-        gate, up = np.split(norm(x, f"{p}.mlp_norm") @ w[f"{p}.mlp.gate_up.weight"], 2, axis=-1)
+        within = norm(x, f"{p}.mlp_norm")
+        gate, up = (within @ w[f"{p}.mlp.{part}.weight"] for part in ("gate", "up"))
         x = x + (gate / (1 + np.exp(-gate)) * up) @ w[f"{p}.mlp.down.weight"]
     return norm(x, "norm") @ w["head.weight"].T
 

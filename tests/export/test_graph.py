@@ -124,7 +124,7 @@ def test_the_inputs_and_outputs_are_those_of_the_contract(shape: Shape) -> None:
 def test_the_graph_holds_each_weight_once_and_nothing_else_of_size(shape: Shape) -> None:
     model, facts = make(shape)
     arrays = {t.name: numpy_helper.to_array(t) for t in graph_of(model, facts).graph.initializer}
-    others = {"cos", "sin", "last"}
+    others = {"cos", "sin", "last", "no_sink"}
     weights = {name: array for name, array in arrays.items() if name not in others}
     assert sum(a.size for a in weights.values()) == facts.parameters == model.parameter_count()
     assert all(a.dtype == np.float32 for a in weights.values())
@@ -137,7 +137,14 @@ def test_the_graph_holds_each_weight_once_and_nothing_else_of_size(shape: Shape)
             layer = int(name.split(".")[1])
             entering = expected + (weights["head.weight"] if layer == 0 else 0.0)
             np.testing.assert_array_equal(tables[layer], entering * np.float32(facts.width**0.5))
+        elif name.endswith("gate_up.weight"):
+            gate, up = np.split(expected, 2)
+            np.testing.assert_array_equal(weights[name.replace("gate_up", "gate")], gate.T)
+            np.testing.assert_array_equal(weights[name.replace("gate_up", "up")], up.T)
         else:
+            if name.endswith("qkv.weight"):  # the queries hold the scale of the scores
+                expected = expected.copy()
+                expected[: facts.width] *= np.float32(facts.head_size**-0.5)
             np.testing.assert_array_equal(
                 weights[name], expected.T if expected.ndim == 2 else expected
             )

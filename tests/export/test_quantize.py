@@ -169,7 +169,7 @@ def test_every_product_has_constant_weights_without_onnxruntimes_optimiser() -> 
     graph = build_graph(weights, facts, QuantisedBuilder(facts, RECIPES["int4"])).graph
     constants = {tensor.name for tensor in graph.initializer}
     products = [node for node in graph.node if node.op_type == "MatMulNBits"]
-    assert len(products) == 4 * facts.layers + 1
+    assert len(products) == 5 * facts.layers + 1
     assert all(set(node.input[1:]) <= constants for node in products)
 
 

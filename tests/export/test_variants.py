@@ -174,17 +174,35 @@ def test_a_variant_is_judged_by_its_loss_and_its_gain(bits: float, size: int, wo
     assert bool(reason) == bool(words)
 
 
+def one_code(codes: Any) -> Any:
+    codes.reshape(-1)[7] ^= 1
+    return codes
+
+
+@pytest.mark.parametrize(
+    ("name", "by", "words"),
+    [
+        ("blocks.1.mlp.down.codes", one_code, "holds other blocks.1.mlp.down.codes than were"),
+        ("tables.codes", lambda a: np.roll(a, 1, axis=0), "holds other tables.codes than"),
+        ("last", np.zeros_like, "a quantised graph costs"),
+    ],
+    ids=["one code", "the table", "another position"],
+)
 def test_a_graph_that_is_not_the_one_that_was_scored_is_refused(
-    space: Workspace, monkeypatch: pytest.MonkeyPatch
+    space: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    by: Callable[[Any], Any],
+    words: str,
 ) -> None:
-    """A matrix of what ships is turned by one row; what was scored is whole."""
+    """What ships is changed; what was scored is whole."""
     head = quantize.QuantisedBuilder.head
 
     def planted(self: quantize.QuantisedBuilder, x: str, table: quantize.Float) -> str:
         if not self.every_position:
             self.tensors[:] = [
-                numpy_helper.from_array(np.roll(numpy_helper.to_array(t), 1, axis=0), t.name)
-                if t.name.endswith("up.codes")
+                numpy_helper.from_array(by(numpy_helper.to_array(t).copy()), t.name)
+                if t.name == name
                 else t
                 for t in self.tensors
             ]
@@ -193,7 +211,7 @@ def test_a_graph_that_is_not_the_one_that_was_scored_is_refused(
     monkeypatch.setattr(quantize.QuantisedBuilder, "head", planted)
     space.stamp("export").remove()
     before = Bundle(space.bundle).id
-    with pytest.raises(ParityError, match="a quantised graph costs"):
+    with pytest.raises(ParityError, match=words):
         export(space)
     assert Bundle(space.bundle).id == before
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tinytx.errors import UsageError
-from tinytx.runtime.sampling import Sampler, Sampling, distribution, penalised
+from tinytx.runtime.sampling import Sampler, Sampling, distribution, in_nucleus, penalised
 
 CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """Busy machines are slow; that is no failure."""
@@ -59,6 +59,22 @@ def test_the_distribution_is_that_of_the_slow_implementation(
     assert ids.tolist() == list(expected)
     np.testing.assert_allclose(probabilities, list(expected.values()), rtol=1e-9, atol=1e-15)
     assert math.isclose(probabilities.sum(), 1.0)
+
+
+@CALM
+@given(LOGITS, st.floats(0.05, 20), st.floats(0.01, 0.999))
+def test_a_token_is_accepted_exactly_when_the_sorted_nucleus_holds_it(
+    logits: list[float], temperature: float, top_p: float
+) -> None:
+    expected, nearest = slow(logits, temperature, 0, top_p)
+    assume(nearest > 1e-5)  # float32 weights
+    array = np.array(logits, np.float32)
+    weights = np.exp((array - array.max()) / np.float32(temperature))
+    wanted = top_p * float(weights.sum(dtype=np.float64))
+    # Logits that differ by a rounding have equal weights, and may then change places.
+    assume(len(set(weights.tolist())) == len(set(array.tolist())))
+    accepted = [i for i in range(len(logits)) if in_nucleus(weights, i, wanted)]
+    assert sorted(expected) == accepted
 
 
 def test_a_worked_example() -> None:

@@ -2,7 +2,8 @@
 
 One graph serves the prompt and the next token. Ten nodes a block, from onnxruntime's own CPU
 operators: GroupQueryAttention applies the rotary positions and appends to a cache that lives
-in the caller's buffers; SkipSimplifiedLayerNormalization adds the residual and normalises.
+in the caller's buffers; SkipSimplifiedLayerNormalization adds the residual and normalises. What
+each form costs, and those that lost: docs/decisions/0012 and 0024.
 
 Inputs   tokens int64 [batch, step]; last_position int32 [batch] (context length after this
          step, minus one); total_length int32 [1] (the same plus one: the longest of the batch);
@@ -24,6 +25,13 @@ from tinytx.bundle import ModelFacts
 Weights = Mapping[str, NDArray[np.float32]]
 OPSET, IR_VERSION, CONTRIB = 23, 11, "com.microsoft"
 NORM_EPSILON = 1e-5
+LAST_POSITION = "last"
+"""Name of the index of a step's last token: the one tensor that a graph with logits of every
+position lacks."""
+NO_SINK = -1e30
+"""A head sink of this size adds exp(-1e30) = 0 to the sum under the softmax, which changes nothing;
+but with a sink onnxruntime multiplies queries and keys by its matrix kernels (docs/decisions/0024).
+"""
 
 
 class GraphBuilder:
@@ -64,20 +72,23 @@ class GraphBuilder:
                 "total_length",
                 "cos",
                 "sin",
+                "",
+                "",
+                "no_sink",
             ],
             [f"{p}.mixed", f"present_key.{i}", f"present_value.{i}"],
             domain=CONTRIB,
             do_rotary=1,
             num_heads=self.facts.heads,
             kv_num_heads=self.facts.heads,
-            scale=float(self.facts.head_size**-0.5),
+            scale=1.0,  # the queries' weights hold it: see _folded
         )
         attended = self.linear(mixed, f"{p}.attention.out", w)
         x, residual = self.add_and_norm(attended, residual, f"{p}.mlp_norm", w)
-        gate_up = self.linear(x, f"{p}.mlp.gate_up", w)  # [B, T, 2F]
-        self.node("Split", [gate_up], [f"{p}.gate", f"{p}.up"], axis=-1, num_outputs=2)
-        silu = self.node("QuickGelu", [f"{p}.gate"], [f"{p}.silu"], domain=CONTRIB, alpha=1.0)
-        hidden = self.node("Mul", [silu, f"{p}.up"], [f"{p}.hidden"])
+        gate = self.linear(x, f"{p}.mlp.gate", w)  # [B, T, F]
+        up = self.linear(x, f"{p}.mlp.up", w)
+        silu = self.node("QuickGelu", [gate], [f"{p}.silu"], domain=CONTRIB, alpha=1.0)
+        hidden = self.node("Mul", [silu, up], [f"{p}.hidden"])
         return self.linear(hidden, f"{p}.mlp.down", w), residual
 
     def linear(self, x: str, name: str, w: Weights) -> str:
@@ -126,9 +137,11 @@ def build_graph(
     ``builder`` decides how matrices are stored; a fresh one per graph, float32 by default.
     """
     builder = builder or GraphBuilder(facts)
+    weights = _folded(weights, facts)
     cos, sin = _rotary_tables(facts)
     builder.constant("cos", cos)
     builder.constant("sin", sin)
+    builder.constant("no_sink", np.full(facts.heads, NO_SINK, np.float32))
     entering = builder.entries(_tables(weights, facts))
     residual = entering[0]  # [B, T, D]
     first = builder.constant(
@@ -148,10 +161,28 @@ def build_graph(
         following = f"blocks.{i + 1}.attention_norm" if i + 1 < facts.layers else "norm"
         x, residual = builder.add_and_norm(out, residual, following, weights)
     if not builder.every_position:
-        last = builder.constant("last", np.array(-1, np.int64))
+        last = builder.constant(LAST_POSITION, np.array(-1, np.int64))
         x = builder.node("Gather", [x, last], ["last_hidden"], axis=1)  # [B, D]
     builder.head(x, weights["embedding.weight"])
     return _assemble(builder, facts)
+
+
+def _folded(weights: Weights, facts: ModelFacts) -> Weights:
+    """The weights as the graph holds them, the same function with less to do at each step.
+
+    Gate and up become matrices of their own: no node then has to split, and so to copy, both.
+    Scores are divided by sqrt(head_size); here the rows of the queries are, since onnxruntime's
+    fast product of one row (MLAS, M = 1) knows no other factor than 1.
+    """
+    folded = dict(weights)
+    for i in range(facts.layers):
+        both = folded.pop(f"blocks.{i}.mlp.gate_up.weight")  # [2F, D]
+        folded[f"blocks.{i}.mlp.gate.weight"] = both[: facts.hidden]
+        folded[f"blocks.{i}.mlp.up.weight"] = both[facts.hidden :]
+        qkv = weights[f"blocks.{i}.attention.qkv.weight"].copy()  # [3D, D]
+        qkv[: facts.width] *= np.float32(facts.head_size**-0.5)
+        folded[f"blocks.{i}.attention.qkv.weight"] = qkv
+    return folded
 
 
 def _tables(weights: Weights, facts: ModelFacts) -> NDArray[np.float32]:

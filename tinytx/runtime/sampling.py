@@ -12,6 +12,8 @@ from tinytx.errors import UsageError
 
 SMALLEST_TEMPERATURE = 1e-300  # a subnormal one is 0 where the processor flushes those
 MOST_PENALTY = 100.0
+LEAST_ACCEPTED = 0.5
+"""From this top-p on, drawing until a token is accepted is cheaper than putting tokens in order."""
 
 
 @dataclass(frozen=True)
@@ -70,20 +72,40 @@ class Sampler:
             logits = penalised(logits, self._seen, self.sampling.repetition_penalty)
         if self.sampling.temperature == 0.0:
             return int(logits.argmax())
-        if self.sampling.top_k == 0 and self.sampling.top_p == 1.0:  # no order needed
-            weights = np.exp(_scaled(logits, self.sampling.temperature))
-            if self.sampling.min_p == 0.0:
-                return self._draw(weights)
-            kept = np.flatnonzero(weights >= self.sampling.min_p)  # the best one's weight is 1
-            return int(kept[self._draw(weights[kept])])
+        unordered = self.sampling.min_p == 0.0 or self.sampling.top_p == 1.0
+        if unordered and self.sampling.top_k == 0 and self.sampling.top_p >= LEAST_ACCEPTED:
+            return self._draw_and_accept(_weights(logits, self.sampling.temperature))
         ids, probabilities = distribution(logits, self.sampling)
-        return int(ids[self._draw(probabilities)])
+        return int(ids[self._draw(probabilities.cumsum())])
 
-    def _draw(self, weights: NDArray[np.float64]) -> int:
-        """An index, as often as its share of the weights says."""
-        cumulative = weights.cumsum()
+    def _draw_and_accept(self, weights: NDArray[np.float32]) -> int:
+        """An id from weights [vocab] whose largest is 1, with top-p and min-p, without any order.
+
+        Rejection sampling: draw from all, and again until the token is one that top-p keeps. Such
+        a draw has exactly the distribution of the kept ones, and one in 1 / p is accepted.
+        """
+        top_p, kept = self.sampling.top_p, None
+        if self.sampling.min_p > 0.0 and top_p == 1.0:
+            kept = np.flatnonzero(weights >= self.sampling.min_p)
+            weights = weights[kept]
+        cumulative = weights.cumsum(dtype=np.float64)
+        while True:
+            drawn = self._draw(cumulative)
+            if top_p == 1.0 or in_nucleus(weights, drawn, top_p * cumulative[-1]):
+                return drawn if kept is None else int(kept[drawn])
+
+    def _draw(self, cumulative: NDArray[np.float64]) -> int:
+        """An index, as often as its share of the sums says."""
         drawn = cumulative.searchsorted(self._random.random() * cumulative[-1], side="right")
-        return min(int(drawn), len(weights) - 1)
+        return min(int(drawn), len(cumulative) - 1)
+
+
+def in_nucleus(weights: NDArray[np.float32], token: int, wanted: float) -> bool:
+    """Whether ``token`` is among the fewest tokens whose weights reach ``wanted``: those before
+    it, heavier ones and equal ones of lower id, must not reach it yet."""
+    weight = weights[token]
+    before = (weights * (weights > weight)).sum(dtype=np.float64)  # no branch for each of them
+    return bool(before + weight * np.count_nonzero(weights[:token] == weight) < wanted)
 
 
 def penalised(
@@ -95,6 +117,17 @@ def penalised(
     changed, held = logits.copy(), logits[ids]
     changed[ids] = np.where(held > 0, held / penalty, held * penalty)
     return changed
+
+
+def _weights(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """exp((logits - their maximum) / temperature), [vocab]: 1 for the best.
+
+    In float32, three times as fast as in float64; shares are off by 1e-5 of themselves at most.
+    """
+    divisor = np.float32(min(max(temperature, 1e-30), 1e30))  # at the ends: greedy, uniform
+    with np.errstate(over="ignore"):  # what is not the best goes to -inf
+        weights: NDArray[np.float32] = np.exp((logits - logits.max()) / divisor)
+    return weights
 
 
 def _scaled(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
