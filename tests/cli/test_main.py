@@ -16,6 +16,7 @@ CODES = {
     "TokenizerError": 3,
     "TrainingError": 4,
     "CheckpointError": 4,
+    "ProcessLost": 4,
     "ValidationError": 5,
     "ExportError": 6,
     "ParityError": 6,
