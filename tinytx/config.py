@@ -109,7 +109,9 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     warmup_steps: Annotated[int, Meta(ge=0)] = 100
     """Steps of linear warm-up (at most a tenth of the run is used)."""
     weight_decay: Annotated[float, Meta(ge=0.0)] = 0.1
-    """Decoupled weight decay of the matrices; the norms have none."""
+    """Decoupled weight decay of the matrices and the embedding; the norms have none."""
+    table_weight_decay: Annotated[float, Meta(ge=0.0)] = 1.0
+    """The same of the blocks' tables, whose rows of seldom tokens learn by heart otherwise."""
     beta1: Fraction = 0.9
     """AdamW's decay of the first moment."""
     beta2: Fraction = 0.95

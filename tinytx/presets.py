@@ -56,12 +56,22 @@ _ALL = (
     Preset(
         "quality",
         "the best model within the size limit, for longer",
-        {"model": {"layers": 4, "width": 128, "heads": 4, "hidden": 352}},
+        {
+            "model": {"layers": 4, "width": 128, "heads": 4, "hidden": 352},
+            "training": {"epochs": 10},
+        },
     ),
     Preset(
         "low-memory",
         "for a board with 1 GB",
-        {"training": {"micro_batch": 2, "precision": "float32", "compile": "off"}},
+        {
+            "training": {
+                "epochs": 10,
+                "micro_batch": 2,
+                "precision": "float32",
+                "compile": "off",
+            }
+        },
     ),
 )
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}

@@ -100,6 +100,7 @@ def test_training_is_that_of_the_plain_adamw_of_pytorch(
         training__dropout=0.0,
         training__learning_rate=0.02,
         training__weight_decay=0.3,
+        training__table_weight_decay=0.7,
         training__beta1=0.8,
         training__beta2=0.9,
         training__gradient_clip=0.5,
@@ -110,11 +111,16 @@ def test_training_is_that_of_the_plain_adamw_of_pytorch(
     train(job, recorder)
     model = Transformer(settings.model, settings.tokenizer.vocab_size)
     model.initialise(torch.Generator().manual_seed(9))
-    decayed = [p for n, p in model.named_parameters() if "norm" not in n]
-    plain = [p for n, p in model.named_parameters() if "norm" in n]
-    assert len(decayed) == 1 + 2 * 4
-    assert len(plain) == 2 * 2 + 1
-    groups = [{"params": decayed, "weight_decay": 0.3}, {"params": plain, "weight_decay": 0.0}]
+    named = dict(model.named_parameters())
+    tables = [p for n, p in named.items() if n.startswith("blocks.") and ".embedding." in n]
+    plain = [p for n, p in named.items() if "norm" in n]
+    decayed = [p for p in named.values() if not any(p is other for other in (*tables, *plain))]
+    assert (len(tables), len(decayed), len(plain)) == (2, 1 + 2 * 4, 2 * 2 + 1)
+    groups = [
+        {"params": decayed, "weight_decay": 0.3},
+        {"params": tables, "weight_decay": 0.7},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     reference = torch.optim.AdamW(groups, betas=(0.8, 0.9), foreach=False, fused=False)
     orders = [EpochOrder(job.train_tokens, 16, 4, 9, epoch) for epoch in range(2)]
     steps = [order.batch(step) for order in orders for step in range(order.steps)]

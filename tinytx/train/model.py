@@ -184,6 +184,12 @@ class Transformer(nn.Module):
             yield block.mlp.gate_up.weight, 2
             yield block.mlp.down.weight, 1
 
+    def block_tables(self) -> Iterator[Tensor]:
+        """The table [V, D] of each block."""
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            yield block.embedding.weight
+
     def parameter_count(self) -> int:
         """The number of weights, the tied embedding counted once."""
         return sum(parameter.numel() for parameter in self.parameters())

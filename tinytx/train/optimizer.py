@@ -101,9 +101,12 @@ class Optimizer:
         if matrices:
             self._all.append(Muon(matrices, rate, decay, precision))
         taken = {id(parameter) for parameter, _ in matrices}
+        tables = list(model.block_tables())
+        taken |= {id(table) for table in tables}
         rest = [p for p in model.parameters() if id(p) not in taken]
         groups = [
             {"params": [p for p in rest if p.dim() >= 2], "weight_decay": decay},
+            {"params": tables, "weight_decay": hyper.table_weight_decay},
             {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
         ]
         betas = (hyper.beta1, hyper.beta2)
