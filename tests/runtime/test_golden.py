@@ -120,7 +120,7 @@ def test_one_changed_weight_that_leaves_every_token_is_found_by_the_fingerprint(
     tensor = next(t for t in model.graph.initializer if t.name == "head.weight")
     table = np.array(numpy_helper.to_array(tensor))
     at = np.unravel_index(np.abs(table[unseen]).argmax(), table[unseen].shape)
-    table[unseen][at] *= 1.1
+    table[unseen][at] *= 0.9
     tensor.CopyFrom(numpy_helper.from_array(table, tensor.name))
     seal(copy, {GRAPH: model.SerializeToString()})
     with pytest.raises(BundleError, match="the logits of the last step are off by"):
