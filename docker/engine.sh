@@ -241,7 +241,7 @@ undo() {
         && echo -1 >"$binfmt/qemu-$foreign" && say "the emulator is unregistered"
     if [ -s "$home/packages" ]; then
         # shellcheck disable=SC2046
-        apt-get purge -qq -y $(sort -u "$home/packages" | grep -vx ca-certificates) >/dev/null
+        apt-get remove -qq -y $(sort -u "$home/packages" | grep -vx ca-certificates) >/dev/null
         say "packages are gone: $(sort -u "$home/packages" | tr '\n' ' ')"
     fi
     [ -s "$home/files" ] && xargs rm -f <"$home/files"
