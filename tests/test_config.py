@@ -208,7 +208,7 @@ def test_recorded_settings_come_back_and_are_checked_like_a_file() -> None:
     settings = load_settings(None, ["model.layers=2", "corpus.path=ñ", "training.dropout=0.1"])
     document = as_dict(settings)
     assert settings_from(document, "a checkpoint") == settings
-    document["model"]["heads"] = 5
+    document["model"]["heads"] = 3
     with pytest.raises(UsageError, match="multiple of 16"):
         settings_from(document, "a checkpoint")
     with pytest.raises(UsageError, match="a checkpoint: "):

@@ -66,11 +66,11 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, fr
 
     layers: Positive = 2
     """Transformer blocks."""
-    width: Annotated[int, Meta(ge=8, multiple_of=2)] = 96
+    width: Annotated[int, Meta(ge=8, multiple_of=2)] = 80
     """Size of the residual stream."""
-    heads: Positive = 2
+    heads: Positive = 1
     """Attention heads; ``width / heads`` must be a multiple of 16."""
-    hidden: Positive = 192
+    hidden: Positive = 160
     """Size of the SwiGLU hidden layer."""
     max_seq_length: Annotated[int, Meta(ge=8, le=4_096)] = 256
     """The longest context, in tokens: the training window, and the limit at inference."""

@@ -47,15 +47,25 @@ class Preset:
         return f"{self.purpose}: {self.measured or 'not measured yet'}"
 
 
-MEASURED_ON = ""
+MEASURED_ON = "2.8 MB of English and Spanish novels, 2 cores of an AMD EPYC without bfloat16"
 """Text and machine of the figures below."""
 
 _ALL = (
-    Preset("quick", "see the whole chain work", {"training": {"epochs": 5}}),
-    Preset("balanced", "the defaults", {}),
+    Preset(
+        "quick",
+        "see the whole chain work",
+        {"training": {"epochs": 5}},
+        Measured(seconds=138.3, peak_bytes=532_488_192, parameters=619_920, bits_per_byte=1.8362),
+    ),
+    Preset(
+        "balanced",
+        "the defaults",
+        {},
+        Measured(seconds=517.1, peak_bytes=727_977_984, parameters=619_920, bits_per_byte=1.7537),
+    ),
     Preset(
         "quality",
-        "the best model within the size limit, for longer",
+        "a better model within the size limit, for longer",
         {
             "model": {"layers": 4, "width": 128, "heads": 4, "hidden": 352},
             "training": {"epochs": 10},

@@ -23,7 +23,7 @@ EXAMPLES: dict[str, object] = {
     "corpus.val_path": "b.txt",
     "corpus.val_fraction": 0.25,
     "model.width": 64,
-    "model.heads": 6,
+    "model.heads": 5,
     "model.layers": 7,
     "training.micro_batch": 1,
 }
