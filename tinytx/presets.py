@@ -65,7 +65,7 @@ _ALL = (
     ),
     Preset(
         "quality",
-        "a better model within the size limit, for longer",
+        "a larger model within the size limit, for longer",
         {
             "model": {"layers": 4, "width": 128, "heads": 4, "hidden": 352},
             "training": {"epochs": 10},
