@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from tinytx.train import loss
-from tinytx.train.loss import linear_cross_entropy
+from tinytx.train.loss import linear_cross_entropy, softmax_loss
 
 
 def example(
@@ -68,3 +68,14 @@ def test_bfloat16_products_stay_close_and_gradients_keep_the_tables_type() -> No
     for gradient, reference in zip(found, expected, strict=True):
         assert gradient.dtype is torch.float32
         assert torch.cosine_similarity(gradient.flatten(), reference.flatten(), dim=0) > 0.999
+
+
+def test_a_nearly_certain_target_keeps_its_small_gradient_in_bfloat16() -> None:
+    random = torch.Generator().manual_seed(1)
+    logits = torch.randn(50, 40, generator=random).bfloat16()
+    targets = logits.argmax(1, keepdim=True)
+    logits.scatter_(1, targets, 9.0)  # probabilities of about 0.99
+    exact = logits.double().softmax(1).gather(1, targets) - 1.0
+    _, slopes, at_targets = softmax_loss(logits, targets, 1.0)
+    assert slopes.dtype is at_targets.dtype is torch.bfloat16
+    torch.testing.assert_close(at_targets.double(), exact, rtol=2**-8, atol=0.0)

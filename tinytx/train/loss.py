@@ -9,6 +9,7 @@ the work, since a gradient is the difference of two probabilities: softmax(logit
 arXiv 2411.09009, there for the memory of a GPU.)
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,21 +18,46 @@ from torch import Tensor
 CHUNK = 512
 """Tokens whose logits exist at once: 4 MB of float32 for 2,048 pieces."""
 
+Softmax = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor, Tensor]]
+"""See :func:`softmax_loss`."""
 
-def linear_cross_entropy(x: Tensor, table: Tensor, targets: Tensor) -> Tensor:
+
+def softmax_loss(logits: Tensor, targets: Tensor, weight: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits [C, V], targets [C, 1] and the weight of a token to three things: the sum of the
+    losses; ``weight * softmax`` [C, V], the gradient for the logits but for the targets'; and
+    those [C, 1], 1 taken off. Computed in float32 or better.
+
+    Compiled it passes over the logits three times; as it stands, once for each operation.
+    """
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    wanted = wide.gather(1, targets)
+    highest = wide.amax(1, keepdim=True)
+    powers = (wide - highest).exp_()
+    sums = powers.sum(1, keepdim=True)
+    losses = sums.log() + highest - wanted
+    scale = weight / sums
+    slopes = powers.mul_(scale).to(logits.dtype)
+    at_targets = (wanted - highest).exp() * scale - weight
+    return losses.sum(), slopes, at_targets.to(logits.dtype)
+
+
+def linear_cross_entropy(
+    x: Tensor, table: Tensor, targets: Tensor, softmax: Softmax = softmax_loss
+) -> Tensor:
     """Mean of ``-log softmax(x @ table.T)[target]``, in nats, as a float32 scalar.
 
     ``x`` [N, D], ``table`` [V, D], ``targets`` [N]. Products in autocast's type where it is on,
-    sums and exponentials in float32.
+    sums and exponentials in float32. ``softmax`` stands in for :func:`softmax_loss`, compiled for
+    :data:`CHUNK` rows.
     """
     kind = x.device.type
     mixed = torch.is_autocast_enabled(kind)
     dtype = torch.get_autocast_dtype(kind) if mixed else x.dtype
     with torch.autocast(kind, enabled=False):
         if not torch.is_grad_enabled():
-            loss, _, _ = _chunks(x.to(dtype), table.to(dtype), targets, gradients=False)
+            loss, _, _ = _chunks(x.to(dtype), table.to(dtype), targets, softmax, gradients=False)
             return loss
-        result: Tensor = _LinearCrossEntropy.apply(x.to(dtype), table, targets)  # type: ignore[no-untyped-call]
+        result: Tensor = _LinearCrossEntropy.apply(x.to(dtype), table, targets, softmax)  # type: ignore[no-untyped-call]
         return result
 
 
@@ -39,19 +65,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """The loss and, in the same pass, its gradients for a loss of weight 1."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-        loss, for_x, for_table = _chunks(x, table.to(x.dtype), targets, gradients=True)
+    def forward(ctx: Any, x: Tensor, table: Tensor, targets: Tensor, softmax: Softmax) -> Tensor:
+        loss, for_x, for_table = _chunks(x, table.to(x.dtype), targets, softmax, gradients=True)
         ctx.save_for_backward(for_x, for_table.to(table.dtype))
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *weights: Tensor) -> tuple[Tensor, Tensor, None, None]:
         for_x, for_table = ctx.saved_tensors
-        return for_x * weights[0].to(for_x.dtype), for_table * weights[0], None
+        return for_x * weights[0].to(for_x.dtype), for_table * weights[0], None, None
 
 
 def _chunks(
-    x: Tensor, table: Tensor, targets: Tensor, gradients: bool
+    x: Tensor, table: Tensor, targets: Tensor, softmax: Softmax, gradients: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The mean loss, and its gradients for ``x`` [N, D] and ``table`` [V, D] (or empty)."""
     count = len(x)
@@ -62,16 +88,12 @@ def _chunks(
     for first in range(0, count, CHUNK):
         rows = slice(first, first + CHUNK)
         target = targets[rows, None]  # [C, 1]
-        logits = (x[rows] @ table.mT).to(wide)  # [C, V]
-        highest = logits.amax(1, keepdim=True)
-        wanted = logits.gather(1, target)
-        powers = logits.sub_(highest).exp_()
-        sums = powers.sum(1, keepdim=True)
-        total += (sums.log() + highest - wanted).sum()
-        if gradients:  # (softmax - target) / N
-            slopes = powers.mul_(1.0 / (count * sums))
-            slopes.scatter_add_(1, target, torch.full_like(wanted, -1.0 / count))
-            slopes = slopes.to(x.dtype)
+        logits = x[rows] @ table.mT  # [C, V]
+        function = softmax if len(logits) == CHUNK else softmax_loss
+        losses, slopes, at_targets = function(logits, target, 1.0 / count)
+        total += losses
+        if gradients:  # slopes: (softmax - 1 at the target) / N
+            slopes[torch.arange(len(slopes), device=x.device), targets[rows]] = at_targets[:, 0]
             torch.mm(slopes, table, out=for_x[rows])
             if x.dtype is wide:
                 for_table.addmm_(slopes.mT, x[rows])

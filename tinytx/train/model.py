@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinytx.config import ModelSettings
-from tinytx.train.loss import linear_cross_entropy
+from tinytx.train.loss import Softmax, linear_cross_entropy, softmax_loss
 
 NORM_EPSILON = 1e-5
 Hidden = Callable[[Tensor], Tensor]
@@ -167,13 +167,19 @@ class Transformer(nn.Module):
         normed: Tensor = self.norm(x)
         return normed
 
-    def loss(self, tokens: Tensor, targets: Tensor, hidden: Hidden | None = None) -> Tensor:
+    def loss(
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        hidden: Hidden | None = None,
+        softmax: Softmax = softmax_loss,
+    ) -> Tensor:
         """Mean cross-entropy in nats per token; ``tokens`` and ``targets`` are [B, T].
 
-        ``hidden`` stands in for :meth:`hidden`, compiled.
+        ``hidden`` and ``softmax`` stand in for :meth:`hidden` and ``softmax_loss``, compiled.
         """
-        x = (hidden or self.hidden)(tokens)
-        return linear_cross_entropy(x.flatten(0, 1), self.embedding.weight, targets.flatten())
+        x = (hidden or self.hidden)(tokens).flatten(0, 1)
+        return linear_cross_entropy(x, self.embedding.weight, targets.flatten(), softmax)
 
     def block_matrices(self) -> Iterator[tuple[Tensor, int]]:
         """The matrices of the blocks, each with the number of matrices that it stacks."""

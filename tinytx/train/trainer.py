@@ -22,6 +22,7 @@ from tinytx.train import checkpoint
 from tinytx.train.data import EpochOrder, Tokens
 from tinytx.train.distributed import ALONE, Group, LossFunction
 from tinytx.train.evaluate import evaluate
+from tinytx.train.loss import softmax_loss
 from tinytx.train.memory import larger, peak_memory
 from tinytx.train.metrics import EpochRecord, Metrics
 from tinytx.train.model import Transformer
@@ -69,7 +70,8 @@ class Trainer:
         self.loss: LossFunction = self.model.loss
         if job.compiled:
             hidden = torch.compile(self.model.hidden, options=compile_options())
-            self.loss = partial(self.model.loss, hidden=hidden)
+            softmax = torch.compile(softmax_loss, options=compile_options())
+            self.loss = partial(self.model.loss, hidden=hidden, softmax=softmax)
         self.epoch = 0  # epochs finished
         self.step = 0  # steps finished in the epoch under way
         self.loss_sum = 0.0  # over those steps
