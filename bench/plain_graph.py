@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
 from tinytx.bundle import ModelFacts
+from tinytx.pairs import NONE_BEFORE
+from tinytx.runtime.engine import pairs_of
 
 Weights = Mapping[str, NDArray[np.float32]]
 OPSET, IR_VERSION = 17, 8
@@ -87,6 +89,9 @@ class _Graph:
         facts = self.facts
         table = self.const(self.weights["embedding.weight"])
         embedded = self.op("Gather", table, "tokens")
+        if facts.pair_rows:
+            pairs = self.op("Gather", self.const(self.weights["pairs.weight"]), "pairs")
+            embedded = self.op("Add", embedded, pairs)
         x = self.op("Mul", embedded, self.const(facts.width**0.5))  # [B, T, D]
         cos, sin = (self.op("Gather", self.const(t), "positions") for t in _rotary(facts))
         for i in range(facts.layers):
@@ -118,6 +123,8 @@ def build_plain_graph(weights: Weights, facts: ModelFacts) -> ModelProto:
         value("positions", TensorProto.INT64, ["step"]),
         value("mask", TensorProto.FLOAT, ["step", "total"]),
     ]
+    if facts.pair_rows:
+        inputs.append(value("pairs", TensorProto.INT64, ["batch", "step"]))
     outputs = [value("logits", TensorProto.FLOAT, ["batch", facts.vocab_size])]
     for i in range(facts.layers):
         for kind in ("key", "value"):
@@ -145,7 +152,7 @@ class PlainEngine:
 
     def reset(self) -> None:
         empty = np.zeros((1, self.facts.heads, 0, self.facts.head_size), np.float32)
-        self._length = 0
+        self._length, self._previous = 0, NONE_BEFORE
         self._cache = {
             f"past_{kind}.{i}": empty for i in range(self.facts.layers) for kind in ("key", "value")
         }
@@ -154,9 +161,12 @@ class PlainEngine:
         total = self._length + len(ids)
         positions = np.arange(self._length, total)
         mask = np.where(np.arange(total) > positions[:, None], MASKED, 0.0).astype(np.float32)
-        feed = {"tokens": np.array([ids]), "positions": positions, "mask": mask, **self._cache}
+        tokens = np.array([ids])
+        feed = {"tokens": tokens, "positions": positions, "mask": mask, **self._cache}
+        if self.facts.pair_rows:
+            feed["pairs"] = pairs_of(tokens, self.facts.pair_rows, self._previous)
         logits, *cache = self._session.run(self._outputs, feed)
         self._cache = dict(zip(self._cache, cache, strict=True))
-        self._length = total
+        self._length, self._previous = total, ids[-1]
         result: NDArray[np.float32] = logits[0]
         return result

@@ -79,6 +79,8 @@ def random_weights(facts: ModelFacts, seed: int = 1) -> Weights:
 
     one = np.ones(width, np.float32)
     weights = {"embedding.weight": matrix(facts.vocab_size, width), "norm.weight": one}
+    if facts.pair_rows:
+        weights["pairs.weight"] = matrix(facts.pair_rows, width)
     for i in range(facts.layers):
         weights |= {
             f"blocks.{i}.embedding.weight": matrix(facts.vocab_size, width),

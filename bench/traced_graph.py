@@ -41,11 +41,14 @@ class Model(nn.Module):
         return x * self.cos[positions] + turned * self.sin[positions]
 
     def forward(
-        self, tokens: Tensor, positions: Tensor, mask: Tensor, *past: Tensor
+        self, tokens: Tensor, positions: Tensor, mask: Tensor, pairs: Tensor, *past: Tensor
     ) -> tuple[Tensor, ...]:
         facts, w = self.facts, self.w
         batch, step = tokens.shape
-        x = F.embedding(tokens, w["embedding_weight"]) * facts.width**0.5
+        x = F.embedding(tokens, w["embedding_weight"])
+        if facts.pair_rows:
+            x = x + F.embedding(pairs, w["pairs_weight"])
+        x = x * facts.width**0.5
         present: list[Tensor] = []
         for i in range(facts.layers):
             p = f"blocks_{i}"
@@ -79,9 +82,11 @@ def build_traced_graph(weights: Weights, facts: ModelFacts) -> bytes:
         torch.zeros(1, step, dtype=torch.int64),
         torch.arange(before, before + step),
         torch.zeros(step, before + step),
+        torch.zeros(1, step, dtype=torch.int64),
         *(cache for _ in kinds),
     )
-    axes = {"tokens": {0: "batch", 1: "step"}, "positions": {0: "step"}}
+    axes = {name: {0: "batch", 1: "step"} for name in ("tokens", "pairs")}
+    axes |= {"positions": {0: "step"}}
     axes |= {"mask": {0: "step", 1: "total"}, "logits": {0: "batch"}}
     axes |= {name: {0: "batch", 2: "past"} for name in past}
     axes |= {name: {0: "batch", 2: "total"} for name in present}
@@ -92,7 +97,7 @@ def build_traced_graph(weights: Weights, facts: ModelFacts) -> bytes:
             Model(weights, facts).eval(),
             example,
             file,
-            input_names=["tokens", "positions", "mask", *past],
+            input_names=["tokens", "positions", "mask", "pairs", *past],
             output_names=["logits", *present],
             dynamic_axes=axes,
             opset_version=OPSET,

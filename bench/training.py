@@ -28,6 +28,7 @@ SIZES = {
     "model.layers": 6,
     "model.width": 128,
     "model.heads": 4,
+    "model.pair_rows": 0,  # nanoGPT has no such table
     "model.hidden": 344,  # three matrices of SwiGLU as large as two of 4 x 128
     "model.max_seq_length": 128,
     "training.batch_size": 32,

@@ -20,7 +20,7 @@ for _ in $(seq 300); do echo "The small boat went down the quiet river in the mo
 for number in $(seq 500); do echo "House $number has $((number * 7 % 13)) windows and $((number % 5)) doors."; done >>"$text"
 chmod 644 "$text"
 tinytx linux/arm64 tinytx:train train --corpus-path /corpus.txt --epochs 1 --batch-size 8 \
-    --vocab-size 320 --max-seq-length 48 --set model.layers=2 --set model.width=32 \
+    --vocab-size 320 --max-seq-length 48 --set model.layers=2 --set model.width=32 --set model.pair_rows=500 \
     --set model.heads=2 --set model.hidden=48 --set training.precision=float32 \
     --set training.compile=off --set training.threads=1 --quiet
 # Where it was trained, as the run itself wrote it down.

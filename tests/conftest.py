@@ -38,7 +38,8 @@ def small_text(sentences: int = 4_000, seed: int = 7) -> str:
 TINY = [
     "--epochs", "2", "--batch-size", "8", "--vocab-size", "320", "--max-seq-length", "48",
     "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.heads=2",
-    "--set", "model.hidden=48", "--set", "training.precision=float32",
+    "--set", "model.hidden=48", "--set", "model.pair_rows=500",
+    "--set", "training.precision=float32",
     "--set", "training.threads=1", "--quiet",
 ]  # fmt: skip
 """Flags of a model that trains in seconds."""

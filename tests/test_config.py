@@ -52,10 +52,10 @@ def test_the_default_model_keeps_the_promise_of_the_design() -> None:
 
 
 def test_the_number_of_weights_is_that_of_a_hand_count() -> None:
-    model = ModelSettings(layers=3, width=48, heads=3, hidden=7, max_seq_length=8)
+    model = ModelSettings(layers=3, width=48, heads=3, hidden=7, max_seq_length=8, pair_rows=11)
     embedding = 500 * 48
     block = 48 * (48 + 48 + 48) + 48 * 48 + 48 * (7 + 7) + 7 * 48 + 48 + 48
-    assert model.parameters(500) == (1 + 3) * embedding + 3 * block + 48
+    assert model.parameters(500) == (1 + 3) * embedding + 11 * 48 + 3 * block + 48
     assert model.head_size == 16
 
 

@@ -25,9 +25,10 @@ ALLOWED = {
     "files": {"errors"},
     "bundle": {"files", "config", "errors"},
     "tokenizer": {"config", "errors"},
-    "runtime": {"tokenizer", "bundle", "cache", "config", "errors"},
+    "pairs": set(),
+    "runtime": {"tokenizer", "bundle", "cache", "pairs", "config", "errors"},
     "measure": {"runtime", "bundle", "tokenizer", "workspace", "config", "errors"},
-    "train": {"tokenizer", "workspace", "cache", "config", "errors"},
+    "train": {"tokenizer", "workspace", "cache", "pairs", "config", "errors"},
     "export": {
         "train", "runtime", "bundle", "tokenizer", "workspace", "config", "errors",
     },
@@ -44,6 +45,7 @@ ALLOWED = {
 FOREIGN = {
     "errors": set(),
     "presets": set(),
+    "pairs": set(),
     "cache": set(),
     "workspace": set(),
     "remote": set(),

@@ -73,6 +73,7 @@ class ModelFacts(_Record, frozen=True, kw_only=True):
     """The longest context, in tokens."""
     vocab_size: Size
     rope_base: Annotated[float, Meta(gt=1.0, le=1e12)]
+    pair_rows: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     parameters: Count
     precision: str
 

@@ -76,17 +76,19 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, fr
     """The longest context, in tokens: the training window, and the limit at inference."""
     rope_base: Annotated[float, Meta(gt=1.0)] = 10_000.0
     """The base of the rotary position frequencies."""
+    pair_rows: Annotated[int, Meta(ge=0, le=1_000_000)] = 16_384
+    """Rows of the table that a token and the one before it look up by a hash; 0 means no table."""
 
     @property
     def head_size(self) -> int:
         return self.width // self.heads
 
     def parameters(self, vocab_size: int) -> int:
-        """The number of weights: tied embedding, a table per block, blocks, norms."""
+        """The number of weights: tied embedding, a table per block, pairs, blocks, norms."""
         attention = 4 * self.width * self.width
         mlp = 3 * self.width * self.hidden
         norms = (2 * self.layers + 1) * self.width
-        tables = (1 + self.layers) * vocab_size * self.width
+        tables = ((1 + self.layers) * vocab_size + self.pair_rows) * self.width
         return tables + self.layers * (attention + mlp) + norms
 
 
@@ -111,7 +113,8 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     weight_decay: Annotated[float, Meta(ge=0.0)] = 0.1
     """Decoupled weight decay of the matrices and the embedding; the norms have none."""
     table_weight_decay: Annotated[float, Meta(ge=0.0)] = 1.0
-    """The same of the blocks' tables, whose rows of seldom tokens learn by heart otherwise."""
+    """The same of the tables that tokens and pairs look up, whose seldom rows learn by heart
+    otherwise."""
     beta1: Fraction = 0.9
     """AdamW's decay of the first moment."""
     beta2: Fraction = 0.95

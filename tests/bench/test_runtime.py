@@ -25,6 +25,7 @@ FACTS = ModelFacts(
     max_seq_length=32,
     vocab_size=97,
     rope_base=500.0,
+    pair_rows=80,
     parameters=0,
     precision="float32",
 )

@@ -55,6 +55,7 @@ def test_both_loops_take_steps_of_a_tiny_model(
     assert len(plain) == 3
     assert all(seconds > 0 for seconds in plain)
     changes = {"vocab_size": 300, "layers": 1, "width": 16, "heads": 1, "hidden": 16}
+    changes["pair_rows"] = 30
     settings = load_settings(
         flags={"tokenizer.vocab_size": changes.pop("vocab_size")}
         | {f"model.{key}": value for key, value in changes.items()}

@@ -30,7 +30,7 @@ def test_an_export_is_told_and_a_second_one_says_that_it_was_skipped(
     assert out == ""
     assert "skipped" not in err
     assert f"bundle {opened.id[:12]} in {output / 'bundle'}" in err
-    assert "48,288 parameters, context 48" in err
+    assert "64,288 parameters, context 48" in err
     assert f"parity: {parity.greedy_tokens} greedy tokens of {parity.prompts} prompts equal" in err
     size, quality = opened.manifest.files["model.onnx"].size, opened.manifest.quality
     assert f"float32: {size:,} bytes, {quality.bits_per_byte:.4f} bits per byte, the def" in err

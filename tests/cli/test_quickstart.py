@@ -24,7 +24,14 @@ from tinytx.measure.stored import read_report
 SMALL = {
     "corpus": {"train_bytes": 150_000, "val_bytes": 15_000},
     "tokenizer": {"vocab_size": 600},
-    "model": {"layers": 1, "width": 32, "heads": 2, "hidden": 48, "max_seq_length": 64},
+    "model": {
+        "layers": 1,
+        "width": 32,
+        "heads": 2,
+        "hidden": 48,
+        "max_seq_length": 64,
+        "pair_rows": 500,
+    },
     "training": {"epochs": 2, "precision": "float32", "compile": "off", "threads": 1},
 }
 EXIT_CODES = {"PASS": 0, "FAIL": 7, "INVALID": 8}

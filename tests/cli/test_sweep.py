@@ -15,7 +15,8 @@ Shown = pytest.CaptureFixture[str]
 FLAGS = [
     "--epochs", "6", "--batch-size", "8", "--learning-rate", "0.03",
     "--vocab-size", "300", "--max-seq-length", "16",
-    "--set", "model.width=32", "--set", "model.heads=2", "--set", "model.hidden=24",
+    "--set", "model.pair_rows=200", "--set", "model.width=32",
+    "--set", "model.heads=2", "--set", "model.hidden=24",
     "--set", "training.precision=float32", "--set", "training.compile=off",
     "--set", "training.threads=1",
 ]  # fmt: skip

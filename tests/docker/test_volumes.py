@@ -12,7 +12,8 @@ Run = Callable[..., tuple[int, str]]
 
 SMALL = [
     "--vocab-size", "320", "--max-seq-length", "48", "--batch-size", "8",
-    "--set", "model.layers=2", "--set", "model.width=32", "--set", "model.heads=2",
+    "--set", "model.layers=2", "--set", "model.width=32",
+    "--set", "model.pair_rows=500", "--set", "model.heads=2",
     "--set", "model.hidden=48", "--set", "training.precision=float32",
     "--set", "training.threads=1", "--set", "training.compile=off",
     "--corpus-path", "/corpus.txt",

@@ -16,7 +16,8 @@ import tinytx
 PATIENCE_SECONDS = 120.0  # before a process that hangs is killed, and its test fails
 MODEL = [
     "--batch-size", "8", "--vocab-size", "300", "--max-seq-length", "32",
-    "--set", "model.layers=1", "--set", "model.width=32", "--set", "model.heads=2",
+    "--set", "model.layers=1", "--set", "model.width=32",
+    "--set", "model.pair_rows=500", "--set", "model.heads=2",
     "--set", "model.hidden=32", "--set", "training.precision=float32",
     "--set", "training.compile=off", "--set", "training.threads=1",
     "--set", "training.dropout=0.1",

@@ -328,7 +328,7 @@ def test_the_facts_of_the_manifest_are_those_of_a_hand_count(
 ) -> None:
     width, hidden, layers, vocab = 32, 48, 2, 320
     block = 3 * width * width + width * width + 3 * width * hidden + 2 * width
-    by_hand = (1 + layers) * vocab * width + layers * block + width
+    by_hand = ((1 + layers) * vocab + 500) * width + layers * block + width
     assert manifest["model"] == {
         "layers": layers,
         "width": width,
@@ -338,6 +338,7 @@ def test_the_facts_of_the_manifest_are_those_of_a_hand_count(
         "max_seq_length": 48,
         "vocab_size": vocab,
         "rope_base": 10_000.0,
+        "pair_rows": 500,
         "parameters": by_hand,
         "precision": "float32",
     }
@@ -373,7 +374,8 @@ def numpy_logits(graph: Path, facts: dict[str, Any], ids: NDArray[np.int64]) -> 
         return np.concatenate((z.real, z.imag), axis=-1)
 
     entries = np.split(w["tables"][ids], facts["layers"], axis=-1)
-    x = 0.0
+    before = np.concatenate((np.zeros((batch, 1), int), ids[:, :-1]), axis=1)
+    x = w["pair_table"][(1_000_003 * before + 7_919 * ids) % facts["pair_rows"]]
     future = np.triu(np.ones((length, length), bool), 1)
     for i in range(facts["layers"]):
         p = f"blocks.{i}"

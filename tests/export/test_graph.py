@@ -14,25 +14,25 @@ from onnx import numpy_helper
 from tinytx.bundle import ModelFacts
 from tinytx.config import ModelSettings
 from tinytx.export.graph import build_graph
-from tinytx.runtime.engine import Engine
+from tinytx.runtime.engine import Engine, pairs_of
 from tinytx.train.model import Transformer
 
-# layers, heads, head size, hidden, context, vocabulary, rope base
+# layers, heads, head size, hidden, context, vocabulary, rope base, rows of pairs
 SHAPES = [
-    (1, 1, 16, 1, 8, 1, 10_000.0),
-    (1, 1, 16, 7, 9, 37, 10_000.0),
-    (3, 1, 32, 5, 13, 101, 500.0),
-    (2, 3, 16, 33, 17, 53, 10_000.0),
-    (1, 5, 48, 11, 31, 64, 1e6),
-    (4, 2, 16, 64, 64, 300, 1.5),
-    (2, 4, 32, 344, 20, 999, 10_000.0),
+    (1, 1, 16, 1, 8, 1, 10_000.0, 1),
+    (1, 1, 16, 7, 9, 37, 10_000.0, 0),
+    (3, 1, 32, 5, 13, 101, 500.0, 60),
+    (2, 3, 16, 33, 17, 53, 10_000.0, 53),
+    (1, 5, 48, 11, 31, 64, 1e6, 900),
+    (4, 2, 16, 64, 64, 300, 1.5, 0),
+    (2, 4, 32, 344, 20, 999, 10_000.0, 2_000),
 ]
-Shape = tuple[int, int, int, int, int, int, float]
+Shape = tuple[int, int, int, int, int, int, float, int]
 
 
 def make(shape: Shape, seed: int = 1) -> tuple[Transformer, ModelFacts]:
     """A model with weights large enough that attention is far from uniform."""
-    layers, heads, head_size, hidden, context, vocab, base = shape
+    layers, heads, head_size, hidden, context, vocab, base, pairs = shape
     width = heads * head_size
     settings = ModelSettings(
         layers=layers,
@@ -41,6 +41,7 @@ def make(shape: Shape, seed: int = 1) -> tuple[Transformer, ModelFacts]:
         hidden=hidden,
         max_seq_length=context,
         rope_base=base,
+        pair_rows=pairs,
     )
     model = Transformer(settings, vocab).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -56,6 +57,7 @@ def make(shape: Shape, seed: int = 1) -> tuple[Transformer, ModelFacts]:
         max_seq_length=context,
         vocab_size=vocab,
         rope_base=base,
+        pair_rows=pairs,
         parameters=settings.parameters(vocab),
         precision="float32",
     )
@@ -99,6 +101,7 @@ def test_rows_of_a_batch_do_not_see_each_other() -> None:
         "tokens": ids,
         "last_position": np.full(3, 8, np.int32),
         "total_length": np.array([9], np.int32),
+        "pairs": pairs_of(ids, facts.pair_rows),
     }
     for i in range(facts.layers):
         feed |= {f"past_key.{i}": cache, f"past_value.{i}": cache}
@@ -113,6 +116,7 @@ def test_the_inputs_and_outputs_are_those_of_the_contract(shape: Shape) -> None:
     onnx.checker.check_model(graph, full_check=True)
     names = [f"{kind}.{i}" for i in range(facts.layers) for kind in ("key", "value")]
     inputs = {"tokens", "last_position", "total_length", *(f"past_{name}" for name in names)}
+    inputs |= {"pairs"} if facts.pair_rows else set()
     assert {item.name for item in graph.graph.input} == inputs
     assert {item.name for item in graph.graph.output} == {
         "logits",
@@ -137,6 +141,9 @@ def test_the_graph_holds_each_weight_once_and_nothing_else_of_size(shape: Shape)
             layer = int(name.split(".")[1])
             entering = expected + (weights["head.weight"] if layer == 0 else 0.0)
             np.testing.assert_array_equal(tables[layer], entering * np.float32(facts.width**0.5))
+        elif name == "pairs.weight":
+            entering = expected * np.float32(facts.width**0.5)
+            np.testing.assert_array_equal(weights["pair_table"], entering)
         elif name.endswith("gate_up.weight"):
             gate, up = np.split(expected, 2)
             np.testing.assert_array_equal(weights[name.replace("gate_up", "gate")], gate.T)

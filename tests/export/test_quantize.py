@@ -16,7 +16,7 @@ from tests.export.test_graph import SHAPES, Shape, make, reference
 from tinytx.export import quantize
 from tinytx.export.graph import build_graph
 from tinytx.export.quantize import RECIPES, QuantisedBuilder, Recipe, block_size, quantise
-from tinytx.runtime.engine import Engine
+from tinytx.runtime.engine import Engine, pairs_of
 from tinytx.train.model import Transformer
 
 Matrix = NDArray[np.float32]
@@ -111,6 +111,8 @@ def restore_into(model: Transformer, recipe: Recipe, block: int) -> None:
             first = name.startswith("blocks.0.")
             entering = rounded(tensor + head if first else tensor, recipe.row_bits)
             tensor.copy_(entering - rounded(head, recipe.head_bits) if first else entering)
+        elif name == "pairs.weight":
+            tensor.copy_(rounded(tensor, recipe.row_bits))
         elif tensor.dim() == 2 and name != "embedding.weight":
             tensor.copy_(rounded(tensor, recipe.bits))
     model.state_dict()["embedding.weight"].copy_(rounded(head, recipe.head_bits))
@@ -151,6 +153,7 @@ def test_the_graph_with_logits_of_every_position_is_the_one_that_ships(precision
     cache = np.zeros((1, facts.heads, facts.max_seq_length, facts.head_size), np.float32)
     feed = {"tokens": ids, "last_position": np.array([8], np.int32)}
     feed["total_length"] = np.array([9], np.int32)
+    feed["pairs"] = pairs_of(ids, facts.pair_rows)
     for i in range(facts.layers):
         feed |= {f"past_key.{i}": cache, f"past_value.{i}": cache}
     found = []
@@ -174,7 +177,7 @@ def test_every_product_has_constant_weights_without_onnxruntimes_optimiser() -> 
 
 
 def test_the_codes_take_the_room_of_their_bits() -> None:
-    model, facts = make((2, 2, 16, 64, 24, 1_000, 10_000.0))
+    model, facts = make((2, 2, 16, 64, 24, 1_000, 10_000.0, 200))
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     graph = build_graph(weights, facts, QuantisedBuilder(facts, RECIPES["int4"]))
     size = {t.name: len(t.raw_data) for t in graph.graph.initializer}
@@ -182,5 +185,7 @@ def test_the_codes_take_the_room_of_their_bits() -> None:
     assert size["head.scales"] == 1_000 * 4
     assert size["tables.codes"] == 1_000 * 2 * 32 // 2
     assert size["tables.scales"] == 1_000 * 2 * 4
+    assert size["pair_table.codes"] == 200 * 32 // 2
+    assert size["pair_table.scales"] == 200 * 4
     assert size["blocks.0.mlp.down.codes"] == 32 * 64 // 2
-    assert sum(size.values()) < 1.25 * (2_000 * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 64) // 2 + 6_000)
+    assert sum(size.values()) < 1.25 * (2_100 * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 64) // 2 + 6_000)

@@ -32,6 +32,7 @@ FACTS = ModelFacts(
     max_seq_length=24,
     vocab_size=320,
     rope_base=10_000.0,
+    pair_rows=50,
     parameters=0,
     precision="float32",
 )
@@ -58,7 +59,7 @@ class Pair:
 
 @pytest.fixture(scope="session")
 def pair(tiny_run: Path) -> Pair:
-    shape = ModelSettings(layers=2, width=32, heads=2, hidden=24, max_seq_length=24)
+    shape = ModelSettings(layers=2, width=32, heads=2, hidden=24, max_seq_length=24, pair_rows=50)
     model = Transformer(shape, FACTS.vocab_size).eval()
     generator = torch.Generator().manual_seed(11)
     for parameter in model.parameters():

@@ -25,6 +25,7 @@ SMALL = {
     "tokenizer.vocab_size": 300,
     "model.layers": 1,
     "model.width": 32,
+    "model.pair_rows": 200,
     "model.heads": 2,
     "model.hidden": 24,
     "model.max_seq_length": 16,

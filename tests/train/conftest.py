@@ -80,6 +80,7 @@ def make_settings() -> MakeSettings:
             "tokenizer.vocab_size": 300,
             "model.layers": 2,
             "model.width": 32,
+            "model.pair_rows": 200,
             "model.heads": 2,
             "model.hidden": 40,
             "model.max_seq_length": 16,

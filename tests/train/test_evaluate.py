@@ -16,7 +16,9 @@ VOCAB, LENGTH = 31, 12
 
 @pytest.fixture
 def model() -> Transformer:
-    settings = ModelSettings(layers=1, width=32, heads=2, hidden=24, max_seq_length=LENGTH)
+    settings = ModelSettings(
+        layers=1, width=32, heads=2, hidden=24, max_seq_length=LENGTH, pair_rows=40
+    )
     made = Transformer(settings, VOCAB, dropout=0.5)
     generator = torch.Generator().manual_seed(0)
     for parameter in made.parameters():

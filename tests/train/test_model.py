@@ -12,7 +12,7 @@ from tinytx.train.model import RMSNorm, Transformer, rotary_table, rotate
 
 Array = NDArray[np.float64]
 MODEL = ModelSettings(
-    layers=3, width=96, heads=3, hidden=72, max_seq_length=24, rope_base=500.0
+    layers=3, width=96, heads=3, hidden=72, max_seq_length=24, rope_base=500.0, pair_rows=70
 )  # nothing equals anything else, so that no transposed shape passes
 VOCAB = 53
 
@@ -35,7 +35,8 @@ def tokens_of(batch: int, length: int, seed: int = 0) -> torch.Tensor:
 
 def by_hand(weights: dict[str, Array], ids: list[int]) -> Array:
     """Logits of one sequence, one position and one head at a time."""
-    x = weights["embedding.weight"][ids] * MODEL.width**0.5
+    pairs = [(1_000_003 * a + 7_919 * b) % 70 for a, b in zip([0, *ids], ids, strict=False)]
+    x = (weights["embedding.weight"][ids] + weights["pairs.weight"][pairs]) * MODEL.width**0.5
     size = MODEL.width // MODEL.heads
     for layer in range(MODEL.layers):
         own = {k.split(".", 2)[2]: v for k, v in weights.items() if k.startswith(f"blocks.{layer}")}
@@ -119,10 +120,14 @@ def test_the_norm_gives_unit_mean_square_whatever_the_scale() -> None:
         torch.testing.assert_close(squares, torch.ones(4), rtol=2e-2, atol=0)
 
 
-@pytest.mark.parametrize("model", [MODEL, ModelSettings(), ModelSettings(layers=1, hidden=17)])
+@pytest.mark.parametrize(
+    "model", [MODEL, ModelSettings(), ModelSettings(layers=1, hidden=17, pair_rows=0)]
+)
 def test_the_number_of_parameters_is_the_formula_of_the_settings(model: ModelSettings) -> None:
     d, f = model.width, model.hidden
-    by_formula = 700 * d + model.layers * (700 * d + 4 * d * d + 3 * d * f + 2 * d) + d
+    by_formula = (
+        (700 + model.pair_rows) * d + model.layers * (700 * d + 4 * d * d + 3 * d * f + 2 * d) + d
+    )
     made = Transformer(model, 700)
     assert model.parameters(700) == by_formula
     assert made.parameter_count() == by_formula

@@ -71,9 +71,18 @@ def test_stacked_matrices_are_each_made_orthogonal_on_their_own() -> None:
     torch.testing.assert_close(stacked.detach(), torch.cat([p.detach() for p in apart]))
 
 
+PAIRS = ["model.pair_rows=40"]
+
+
 def test_every_weight_of_the_model_is_updated_once_and_norms_do_not_decay() -> None:
     settings = load_settings(
-        assignments=["model.layers=2", "model.width=32", "model.heads=2", "model.hidden=48"]
+        assignments=[
+            "model.layers=2",
+            "model.width=32",
+            "model.heads=2",
+            "model.hidden=48",
+            "model.pair_rows=40",
+        ]
     )
     model = Transformer(settings.model, 300)
     model.initialise(torch.Generator().manual_seed(0))
@@ -92,7 +101,13 @@ def test_every_weight_of_the_model_is_updated_once_and_norms_do_not_decay() -> N
 
 def test_a_state_that_was_saved_continues_bit_by_bit() -> None:
     settings = load_settings(
-        assignments=["model.layers=1", "model.width=32", "model.heads=2", "model.hidden=48"]
+        assignments=[
+            "model.layers=1",
+            "model.width=32",
+            "model.heads=2",
+            "model.hidden=48",
+            "model.pair_rows=40",
+        ]
     )
     models = [Transformer(settings.model, 300) for _ in range(2)]
     for model in models:
@@ -115,7 +130,13 @@ def test_a_state_that_was_saved_continues_bit_by_bit() -> None:
 
 
 def test_a_state_of_another_optimizer_is_refused() -> None:
-    small = ["model.layers=1", "model.width=32", "model.heads=2", "model.hidden=48"]
+    small = [
+        "model.layers=1",
+        "model.width=32",
+        "model.heads=2",
+        "model.hidden=48",
+        "model.pair_rows=40",
+    ]
     settings = load_settings(assignments=small)
     plain = load_settings(assignments=[*small, "training.optimizer=adamw"])
     model = Transformer(settings.model, 300)

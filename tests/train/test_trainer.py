@@ -112,10 +112,10 @@ def test_training_is_that_of_the_plain_adamw_of_pytorch(
     model = Transformer(settings.model, settings.tokenizer.vocab_size)
     model.initialise(torch.Generator().manual_seed(9))
     named = dict(model.named_parameters())
-    tables = [p for n, p in named.items() if n.startswith("blocks.") and ".embedding." in n]
+    tables = [p for n, p in named.items() if n == "pairs.weight" or ".embedding." in n]
     plain = [p for n, p in named.items() if "norm" in n]
     decayed = [p for p in named.values() if not any(p is other for other in (*tables, *plain))]
-    assert (len(tables), len(decayed), len(plain)) == (2, 1 + 2 * 4, 2 * 2 + 1)
+    assert (len(tables), len(decayed), len(plain)) == (3, 1 + 2 * 4, 2 * 2 + 1)
     groups = [
         {"params": decayed, "weight_decay": 0.3},
         {"params": tables, "weight_decay": 0.7},

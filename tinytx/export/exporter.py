@@ -158,6 +158,7 @@ def model_facts(settings: Settings) -> ModelFacts:
         max_seq_length=model.max_seq_length,
         vocab_size=settings.tokenizer.vocab_size,
         rope_base=model.rope_base,
+        pair_rows=model.pair_rows,
         parameters=settings.parameters,
         precision="float32",
     )

@@ -5,8 +5,10 @@ operators: GroupQueryAttention applies the rotary positions and appends to a cac
 in the caller's buffers; SkipSimplifiedLayerNormalization adds the residual and normalises. What
 each form costs, and those that lost: docs/decisions/0012 and 0024.
 
-Inputs   tokens int64 [batch, step]; last_position int32 [batch] (context length after this
-         step, minus one); total_length int32 [1] (the same plus one: the longest of the batch);
+Inputs   tokens int64 [batch, step]; pairs int64 [batch, step], the row that each token shares with
+         the one before it (tinytx.pairs), if the model has that table; last_position int32 [batch]
+         (context length after this step, minus one); total_length int32 [1] (the same plus one:
+         the longest of the batch);
          past_key.N and past_value.N float32 [batch, heads, max_seq_length, head_size].
 Outputs  logits float32 [batch, vocab] of the last token of the step; present_key.N and
          present_value.N, to be bound to the buffers of the past: nothing is copied.
@@ -96,13 +98,14 @@ class GraphBuilder:
         weight = self.constant(f"{name}.weight", w[f"{name}.weight"].T)
         return self.node("MatMul", [x, weight], [f"{name}.output"])
 
-    def embed(self, tables: NDArray[np.float32]) -> str:
-        """Rows of the blocks' tables, side by side in [V, L * D], for the tokens."""
-        return self.node("Gather", [self.constant("tables", tables), "tokens"], ["rows"])
+    def rows(self, name: str, table: NDArray[np.float32], ids: str) -> str:
+        """The rows of a table [V, K] that the input ``ids`` names: [B, T, K]."""
+        return self.node("Gather", [self.constant(name, table), ids], [f"{name}.rows"])
 
     def entries(self, tables: NDArray[np.float32]) -> list[str]:
-        """What each block adds to its input, [B, T, D] each: one lookup, cut into L parts."""
-        rows = self.embed(tables)
+        """What each block adds to its input, [B, T, D] each: one lookup in the tables, which lie
+        side by side in [V, L * D], cut into L parts."""
+        rows = self.rows("tables", tables, "tokens")
         names = [f"blocks.{i}.embedded" for i in range(self.facts.layers)]
         if len(names) == 1:
             return [rows]
@@ -143,17 +146,7 @@ def build_graph(
     builder.constant("sin", sin)
     builder.constant("no_sink", np.full(facts.heads, NO_SINK, np.float32))
     entering = builder.entries(_tables(weights, facts))
-    residual = entering[0]  # [B, T, D]
-    first = builder.constant(
-        "blocks.0.attention_norm.weight", weights["blocks.0.attention_norm.weight"]
-    )
-    x = builder.node(
-        "RMSNormalization",
-        [residual, first],
-        ["blocks.0.attention_norm.output"],
-        axis=-1,
-        epsilon=NORM_EPSILON,
-    )
+    x, residual = _first(builder, entering[0], weights)
     for i in range(facts.layers):
         out, residual = builder.block(i, x, residual, weights)
         if i + 1 < facts.layers:
@@ -165,6 +158,19 @@ def build_graph(
         x = builder.node("Gather", [x, last], ["last_hidden"], axis=1)  # [B, D]
     builder.head(x, weights["embedding.weight"])
     return _assemble(builder, facts)
+
+
+def _first(builder: GraphBuilder, rows: str, weights: Weights) -> tuple[str, str]:
+    """The first block's input, normalised and as it is: rows of the tokens and of their pairs."""
+    facts, name = builder.facts, "blocks.0.attention_norm"
+    if facts.pair_rows:
+        table = weights["pairs.weight"] * np.float32(facts.width**0.5)
+        return builder.add_and_norm(rows, builder.rows("pair_table", table, "pairs"), name, weights)
+    weight = builder.constant(f"{name}.weight", weights[f"{name}.weight"])
+    normed = builder.node(
+        "RMSNormalization", [rows, weight], [f"{name}.output"], axis=-1, epsilon=NORM_EPSILON
+    )
+    return normed, rows
 
 
 def _folded(weights: Weights, facts: ModelFacts) -> Weights:
@@ -214,6 +220,8 @@ def _assemble(builder: GraphBuilder, facts: ModelFacts) -> onnx.ModelProto:
         helper.make_tensor_value_info("last_position", TensorProto.INT32, ["batch"]),
         helper.make_tensor_value_info("total_length", TensorProto.INT32, [1]),
     ]
+    if facts.pair_rows:
+        inputs.append(helper.make_tensor_value_info("pairs", TensorProto.INT64, ["batch", "step"]))
     steps = ("step",) if builder.every_position else ()
     shape: list[str | int | None] = ["batch", *steps, facts.vocab_size]
     outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)]

@@ -102,15 +102,15 @@ class QuantisedBuilder(GraphBuilder):
         scales = self.constant(f"{name}.scales", q.scales)
         return self._product(x, codes, scales, q, f"{name}.output")
 
-    def embed(self, tables: Float) -> str:
-        """Rows of the tables [V, L * D], restored to float32: [B, T, L * D]."""
-        q = quantise(tables, self.recipe.row_bits, self.block_length)
-        codes = self.constant("tables.codes", q.packed.reshape(len(q.codes), -1))
-        scales = self.constant("tables.scales", q.scales)
+    def rows(self, name: str, table: Float, ids: str) -> str:
+        """The rows of a table [V, K] that the input ``ids`` names, restored to float32."""
+        q = quantise(table, self.recipe.row_bits, self.block_length)
+        codes = self.constant(f"{name}.codes", q.packed.reshape(len(q.codes), -1))
+        scales = self.constant(f"{name}.scales", q.scales)
         return self.node(
             "GatherBlockQuantized",
-            [codes, "tokens", scales],
-            ["rows"],
+            [codes, ids, scales],
+            [f"{name}.rows"],
             domain=CONTRIB,
             bits=q.bits,
             block_size=self.block_length,

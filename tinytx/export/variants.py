@@ -19,7 +19,7 @@ from tinytx.errors import ExportError, ParityError
 from tinytx.export.graph import LAST_POSITION, Weights, build_graph
 from tinytx.export.parity import GREEDY_TOKENS, engine_logits, held_out_windows, total_bits
 from tinytx.export.quantize import RECIPES, QuantisedBuilder
-from tinytx.runtime.engine import Engine
+from tinytx.runtime.engine import Engine, pairs_of
 from tinytx.runtime.generate import prompt_ids
 from tinytx.runtime.golden import NEAR_TIES, fingerprint, greedy_logits
 from tinytx.tokenizer import Tokenizer
@@ -73,7 +73,9 @@ def make_variant(
     bits = sum(
         total_bits(logits, targets)
         for inputs, targets in _windows(held_out.tokens, facts)
-        for logits, targets in zip(run_windows(session, inputs), targets, strict=True)
+        for logits, targets in zip(
+            run_windows(session, inputs, facts.pair_rows), targets, strict=True
+        )
     )
     bits_per_byte = bits / held_out.text_bytes
     reason = judge(bits_per_byte, held_out.float32_bits_per_byte, len(graph), more_precise_size)
@@ -95,9 +97,11 @@ def judge(bits_per_byte: float, float32: float, size: int, more_precise_size: in
     return ""
 
 
-def run_windows(session: ort.InferenceSession, inputs: NDArray[np.int64]) -> NDArray[np.float32]:
+def run_windows(
+    session: ort.InferenceSession, inputs: NDArray[np.int64], pair_rows: int
+) -> NDArray[np.float32]:
     """Logits [B, T, V] of windows [B, T], each a context of its own, by a graph with logits at
-    every position."""
+    every position and a table of so many rows for the pairs."""
     batch, length = inputs.shape
     feed: dict[str, NDArray[np.generic]] = {
         "tokens": inputs,
@@ -105,7 +109,9 @@ def run_windows(session: ort.InferenceSession, inputs: NDArray[np.int64]) -> NDA
         "total_length": np.array([length], np.int32),
     }
     for item in session.get_inputs():
-        if item.name not in feed:
+        if item.name == "pairs":
+            feed["pairs"] = pairs_of(inputs, pair_rows)
+        elif item.name not in feed:
             feed[item.name] = np.zeros([batch, *item.shape[1:]], np.float32)
     logits: NDArray[np.float32] = session.run(["logits"], feed)[0]
     return logits
@@ -143,7 +149,7 @@ def _check_same(engine: Engine, session: ort.InferenceSession, val: Tokens) -> N
         split = max(1, len(inputs) // 2)
         rows = engine_logits(engine, inputs.tolist(), split)
         ours += total_bits(rows, targets[split - 1 :])
-        whole = run_windows(session, inputs[None])[0]
+        whole = run_windows(session, inputs[None], engine.facts.pair_rows)[0]
         scored += total_bits(whole[split - 1 :], targets[split - 1 :])
     if not abs(ours - scored) <= PARITY_TOLERANCE * scored:
         raise ParityError(

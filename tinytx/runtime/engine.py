@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tinytx.bundle import GRAPH, GRAPHS, TOKENIZER, Bundle, ModelFacts, Precision
 from tinytx.errors import BundleError, TokenizerError, UsageError
+from tinytx.pairs import NONE_BEFORE, pair_rows
 from tinytx.runtime import calibration, footprint
 from tinytx.runtime.graph_check import check_graph
 from tinytx.runtime.processor import default_precision
@@ -54,16 +55,16 @@ class Engine:
         self._check_contract(kinds)
         shape = (1, facts.heads, facts.max_seq_length, facts.head_size)
         self._cache = {kind: np.zeros(shape, np.float32) for kind in kinds}
-        self._token = np.zeros((1, 1), np.int64)
+        self._token, self._pair = np.zeros((1, 1), np.int64), np.zeros((1, 1), np.int64)
         self._last_position = np.zeros(1, np.int32)
         self._total_length = np.zeros(1, np.int32)
         self._logits = np.zeros((1, facts.vocab_size), np.float32)
-        self._next_token = self._bind(self._token)
+        self._next_token = self._bind(self._token, self._pair)
         # The session behind onnxruntime's Python wrapper, which checks for captured GPU graphs on
         # every call (1 us of 72, or 34 with options); without options each run makes its own (2).
         self._run_session = self._session._sess.run_with_iobinding
         self._run_options = ort.RunOptions()
-        self._length = 0
+        self._length, self._previous = 0, NONE_BEFORE
 
     @classmethod
     def load(
@@ -113,7 +114,7 @@ class Engine:
 
     def reset(self) -> None:
         """Forget the context."""
-        self._length = 0
+        self._length, self._previous = 0, NONE_BEFORE
 
     def generate(
         self,
@@ -169,13 +170,19 @@ class Engine:
                 f"the context holds {self.facts.max_seq_length} tokens; "
                 f"{self._length} are in it and {step} more do not fit"
             )
+        rows = self.facts.pair_rows
         if step == 1:
             self._token[0, 0] = ids[0]
+            if rows:
+                self._pair[0, 0] = pair_rows(self._previous, ids[0], rows)
             self._run(self._next_token, 1)
+            self._previous = ids[0]
         else:
             for start in range(0, step, PROMPT_CHUNK):
                 tokens = np.array([ids[start : start + PROMPT_CHUNK]], np.int64)  # [1, chunk]
-                self._run(self._bind(tokens), tokens.size)
+                pairs = pairs_of(tokens, rows, self._previous)  # a binding knows its address only
+                self._run(self._bind(tokens, pairs), tokens.size)
+                self._previous = int(tokens[0, -1])
         logits: Logits = self._logits[0].copy()
         return logits
 
@@ -189,7 +196,7 @@ class Engine:
         except Exception as error:  # onnxruntime's own error types share no public base
             raise BundleError(f"onnxruntime cannot run {self._name}: {_why(error)}") from error
 
-    def _bind(self, tokens: NDArray[np.int64]) -> ort.IOBinding:
+    def _bind(self, tokens: NDArray[np.int64], pairs: NDArray[np.int64]) -> ort.IOBinding:
         """Inputs and outputs as the addresses of this engine's own arrays."""
         binding = self._session.io_binding()
         inputs: dict[str, NDArray[Any]] = {
@@ -198,6 +205,8 @@ class Engine:
             "total_length": self._total_length,
             **{f"past_{kind}": array for kind, array in self._cache.items()},
         }
+        if self.facts.pair_rows:
+            inputs["pairs"] = pairs
         outputs: dict[str, NDArray[Any]] = {
             "logits": self._logits,
             **{f"present_{kind}": array for kind, array in self._cache.items()},
@@ -215,8 +224,9 @@ class Engine:
         inputs = {item.name: item.shape for item in self._session.get_inputs()}
         outputs = {item.name: item.shape for item in self._session.get_outputs()}
         past, present = ({f"{p}_{kind}" for kind in kinds} for p in ("past", "present"))
+        steps = {"tokens", "last_position", "total_length", *["pairs"] * bool(facts.pair_rows)}
         fits = (
-            set(inputs) == {"tokens", "last_position", "total_length"} | past
+            set(inputs) == steps | past
             and set(outputs) == {"logits"} | present
             and all(inputs[key][1:] == cache for key in past)
             and all(outputs[key][1:] == cache for key in present)
@@ -224,6 +234,17 @@ class Engine:
         )
         if not fits:
             raise BundleError(f"{self._name} is not a graph of this runtime")
+
+
+def pairs_of(
+    tokens: NDArray[np.int64], rows: int, previous: int = NONE_BEFORE
+) -> NDArray[np.int64]:
+    """The row of each token [B, T] and the one before it, which is ``previous`` at first, in a
+    table of ``rows`` pairs; zeros where there is no table."""
+    before = np.full_like(tokens, previous)
+    before[:, 1:] = tokens[:, :-1]
+    result: NDArray[np.int64] = pair_rows(before, tokens, max(rows, 1))
+    return result
 
 
 def _load_tokenizer(bundle: Bundle) -> Tokenizer:

@@ -53,7 +53,7 @@ def _check_model(model: memoryview, facts: ModelFacts) -> None:
     nodes = 0
     # A dimension beyond these can only come from another model, or from no model.
     widest = max(3 * facts.width, 2 * facts.hidden, facts.layers * facts.width)
-    most = max(facts.vocab_size, facts.max_seq_length, widest)
+    most = max(facts.vocab_size, facts.max_seq_length, facts.pair_rows, widest)
     # node, name, initializer, doc_string, input, output
     for number, value in _fields(graphs[0], "the graph", {1, 2, 5, 10, 11, 12}):
         if number == 1:

@@ -3,8 +3,9 @@
 Pre-norm RMSNorm (Zhang & Sennrich 2019, arXiv 1910.07467), rotary positions (Su et al. 2021,
 arXiv 2104.09864, the half-split form), SwiGLU (Shazeer 2020, arXiv 2002.05202), no biases, the
 embedding tied to the head. Each block also adds a row of its own table, looked up by the token
-(per-layer embeddings, as in Gemma 3n: Google 2025). A look-up costs no product, so these tables
-are weights that training and decoding get almost for free; docs/decisions/0025 has the figures.
+(per-layer embeddings, as in Gemma 3n: Google 2025), and the first one a row that a hash of the
+token and the one before it chooses. A look-up costs no product, so these tables are weights that
+training and decoding get almost for free; docs/decisions/0025 and 0027 have the figures.
 Shapes: B batch, T tokens, D width, H heads, S head size, F hidden, V vocabulary.
 
 Attention is written out as two matrix products: at the short lengths trained here that is
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tinytx.config import ModelSettings
+from tinytx.pairs import NONE_BEFORE, pair_rows
 from tinytx.train.loss import Softmax, linear_cross_entropy, softmax_loss
 
 NORM_EPSILON = 1e-5
@@ -123,6 +125,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.model = model
         self.embedding = nn.Embedding(vocab_size, model.width)
+        self.pairs = nn.Embedding(model.pair_rows, model.width) if model.pair_rows else None
         self.blocks = nn.ModuleList(Block(model, vocab_size, dropout) for _ in range(model.layers))
         self.norm = RMSNorm(model.width)
         cos, sin = rotary_table(model.max_seq_length, model.head_size, model.rope_base)
@@ -137,12 +140,12 @@ class Transformer(nn.Module):
     def initialise(self, generator: torch.Generator) -> None:
         """Normal weights of deviation 1/sqrt(inputs); those that write to the residual stream are
         scaled by 1/sqrt(2 layers) more, as in GPT-2 (Radford et al. 2019). With GPT-2's own 0.02
-        the attention of the first block never woke up at this width (docs/log.md). The blocks'
-        tables begin at zero: at first each token enters by its embedding alone."""
+        the attention of the first block never woke up at this width (docs/log.md). The
+        other tables begin at zero: at first each token enters by its embedding alone."""
         for name, parameter in self.named_parameters():
             if parameter.dim() < 2:
                 continue
-            if name.startswith("blocks.") and name.endswith(".embedding.weight"):
+            if name == "pairs.weight" or name.endswith(".embedding.weight"):  # of a block
                 nn.init.zeros_(parameter)
                 continue
             writes = name.endswith(("out.weight", "down.weight"))
@@ -156,7 +159,11 @@ class Transformer(nn.Module):
     def hidden(self, tokens: Tensor) -> Tensor:
         """Token ids [B, T] to what the head reads, [B, T, D]."""
         length = tokens.shape[1]
-        x = self.embedding(tokens) * self.model.width**0.5  # [B, T, D], of size 1 as blocks expect
+        x = self.embedding(tokens)  # [B, T, D]
+        if self.pairs is not None:
+            previous = F.pad(tokens[:, :-1], (1, 0), value=NONE_BEFORE)
+            x = x + self.pairs(pair_rows(previous, tokens, self.model.pair_rows))
+        x = x * self.model.width**0.5  # of size 1, as blocks expect
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         x = x.to(dtype)
@@ -190,8 +197,10 @@ class Transformer(nn.Module):
             yield block.mlp.gate_up.weight, 2
             yield block.mlp.down.weight, 1
 
-    def block_tables(self) -> Iterator[Tensor]:
-        """The table [V, D] of each block."""
+    def tables(self) -> Iterator[Tensor]:
+        """What is only looked up: the table [V, D] of each block, and that of the pairs [R, D]."""
+        if self.pairs is not None:
+            yield self.pairs.weight
         for block in self.blocks:
             assert isinstance(block, Block)
             yield block.embedding.weight

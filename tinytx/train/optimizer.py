@@ -101,7 +101,7 @@ class Optimizer:
         if matrices:
             self._all.append(Muon(matrices, rate, decay, precision))
         taken = {id(parameter) for parameter, _ in matrices}
-        tables = list(model.block_tables())
+        tables = list(model.tables())
         taken |= {id(table) for table in tables}
         rest = [p for p in model.parameters() if id(p) not in taken]
         groups = [
