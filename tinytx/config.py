@@ -130,7 +130,8 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile; auto uses it on long runs where a C++ compiler is installed."""
     threads: Annotated[int, Meta(ge=0, le=1_024)] = 0
-    """Processor threads; 0 means the cores that may be used, shared by the processes there."""
+    """Processor threads; 0 means the cores that may be used, shared by the processes there, or half
+    of them where that is measured to be faster."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What computes; auto takes a GPU where PyTorch finds one."""
 

@@ -88,11 +88,48 @@ def test_the_cores_are_those_that_this_process_may_use() -> None:
     assert speed.usable_cores() == len(os.sched_getaffinity(0))
 
 
-def test_threads_are_those_that_were_asked_for_or_all_cores(make_settings: MakeSettings) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "chosen"), [({8: 1.0, 4: 0.97}, 8), ({8: 1.0, 4: 0.9}, 4), ({8: 1.0, 4: 2.0}, 8)]
+)
+def test_threads_are_those_that_were_asked_for_or_what_is_measured_once(
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    seconds: dict[int, float],
+    chosen: int,
+) -> None:
+    monkeypatch.setenv("TINYTX_CACHE_DIR", str(tmp_path))
+    now: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", now.append)
+    monkeypatch.setattr(speed, "usable_cores", lambda: 8)
+    monkeypatch.setattr(speed, "_product_seconds", lambda *_: seconds[now[-1]])
     assert speed.set_up_torch(make_settings(training__threads=3)) == 3
-    assert torch.get_num_threads() == 3
-    assert speed.set_up_torch(make_settings(training__threads=0)) == speed.usable_cores()
-    assert torch.get_num_threads() == speed.usable_cores()
+    assert now == [3]
+    for tried in ([3, 8, 4, chosen], [3, 8, 4, chosen, chosen]):
+        assert speed.set_up_torch(make_settings(training__threads=0)) == chosen
+        assert now == tried
+
+
+def test_one_core_has_no_threads_to_choose(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "usable_cores", lambda: 1)
+    monkeypatch.setattr(speed, "_product_seconds", lambda *_: pytest.fail("measured"))
+    assert speed.choose_threads(make_settings(training__threads=0)) == 1
+
+
+def test_a_run_that_goes_on_keeps_its_threads_on_the_same_cores_only(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(speed, "usable_cores", lambda: 6)
+    monkeypatch.setattr(speed, "choose_threads", lambda _: 5)
+    settings = make_settings(training__threads=0)
+    machine = {"threads": 3, "cores": 6, "processes": 1}
+    assert speed.set_up_torch(settings, machine) == 3
+    assert speed.set_up_torch(settings, {**machine, "cores": 4}) == 5
+    assert speed.set_up_torch(settings, {**machine, "processes": 2}) == 5
+    assert speed.set_up_torch(settings, {}) == 5
 
 
 def test_keeping_freed_memory_is_harmless_where_the_c_library_cannot(

@@ -119,7 +119,8 @@ def make_job(
     """Open the tokens, set up this machine, and choose (or restore) arithmetic and compiler."""
     train, val = open_tokens(space.train_tokens), open_tokens(space.val_tokens)
     _check_lengths(train, val, settings.model.max_seq_length)
-    threads = speed.set_up_torch(settings)
+    earlier = state["metrics"].get("machine") if state is not None else None
+    threads = speed.set_up_torch(settings, earlier)
     if state is None:
         metrics = _new_metrics(settings, space, hashes, threads)
         precision = speed.choose_precision(settings, group.device)

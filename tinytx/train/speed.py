@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,48 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 1 << 30)
 
 
-def set_up_torch(settings: Settings) -> int:
-    """Threads, denormals and allocator for this process; returns the number of threads."""
-    threads = settings.training.threads or max(1, usable_cores() // read_launch().local_world)
-    torch.set_num_threads(threads)
+def set_up_torch(settings: Settings, earlier: Mapping[str, Any] | None = None) -> int:
+    """Threads, denormals and allocator for this process; returns the number of threads.
+
+    ``earlier`` is the machine of the run that goes on here: with as many threads as then, sums are
+    formed in the same order.
+    """
     torch.set_flush_denormal(True)
     keep_freed_memory()
+    threads = settings.training.threads or _threads_of(earlier or {}) or choose_threads(settings)
+    torch.set_num_threads(threads)
     return threads
+
+
+def _threads_of(earlier: Mapping[str, Any]) -> int:
+    """How many threads an earlier run had, if it had these cores and as many processes; else 0."""
+    same = (
+        earlier.get("cores") == usable_cores() and earlier.get("processes") == read_launch().world
+    )
+    return int(earlier.get("threads", 0)) if same else 0
+
+
+def choose_threads(settings: Settings) -> int:
+    """This process's share of the cores, or half of it where that is faster: two hardware threads
+    of one core, or a core that another program keeps busy, only hold up the rest. Measured once
+    per machine, shape and version of PyTorch.
+    """
+    most = max(1, usable_cores() // read_launch().local_world)
+    if most == 1:
+        return 1
+    facts = _facts(settings, most)
+    names = (str(most), str(most // 2))
+    return int(remembered("threads", facts, names, lambda: _fewer_faster(facts, most)))
+
+
+def _fewer_faster(facts: Mapping[str, Any], most: int) -> str:
+    """``most``, or half as many; fewer must be worth it."""
+    seconds = {}
+    for threads in (most, most // 2):
+        torch.set_num_threads(threads)
+        shape = (facts["rows"], facts["width"], 3 * facts["width"])
+        seconds[threads] = _product_seconds(*shape, torch.float32)
+    return str(most // 2 if seconds[most // 2] < 0.95 * seconds[most] else most)
 
 
 def usable_cores() -> int:
@@ -88,15 +124,20 @@ def choose_precision(settings: Settings, device: torch.device = CPU) -> torch.dt
         return getattr(torch, settings.training.precision)  # type: ignore[no-any-return]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float32
-    facts: dict[str, Any] = {
-        **machine_facts(torch.get_num_threads()),
+    facts = _facts(settings, torch.get_num_threads())
+    names = ("float32", "bfloat16")
+    found = remembered("precision", facts, names, lambda: _faster(facts["rows"], facts["width"]))
+    return getattr(torch, found)  # type: ignore[no-any-return]
+
+
+def _facts(settings: Settings, threads: int) -> dict[str, Any]:
+    """What a measurement depends on: machine, PyTorch, and the shape of the products."""
+    return {
+        **machine_facts(threads),
         "torch": str(torch.__version__),
         "rows": min(settings.training.at_once * settings.model.max_seq_length, 4_096),
         "width": settings.model.width,
     }
-    names = ("float32", "bfloat16")
-    found = remembered("precision", facts, names, lambda: _faster(facts["rows"], facts["width"]))
-    return getattr(torch, found)  # type: ignore[no-any-return]
 
 
 def _faster(rows: int, width: int) -> str:
