@@ -15,7 +15,14 @@ from onnxruntime.capi import _pybind_state
 from tests.export.test_graph import SHAPES, Shape, make, reference
 from tinytx.export import quantize
 from tinytx.export.graph import build_graph
-from tinytx.export.quantize import RECIPES, QuantisedBuilder, Recipe, block_size, quantise
+from tinytx.export.quantize import (
+    PRODUCT_BLOCK,
+    RECIPES,
+    QuantisedBuilder,
+    Recipe,
+    quantise,
+    row_block,
+)
 from tinytx.runtime.engine import Engine, pairs_of
 from tinytx.train.model import Transformer
 
@@ -95,24 +102,25 @@ def test_a_block_by_hand() -> None:
     assert q.restore().tolist() == [[-4.0, 1.0, 0.0, 3.5]]
 
 
-def test_blocks_are_32_wide_where_32_divides_the_width_and_16_elsewhere() -> None:
-    assert [block_size(width) for width in (96, 128, 32, 48, 16, 240)] == [32, 32, 32, 16, 16, 16]
+def test_rows_are_in_blocks_of_32_where_32_divides_the_width_and_of_16_elsewhere() -> None:
+    assert [row_block(width) for width in (96, 128, 32, 48, 16, 240)] == [32, 32, 32, 16, 16, 16]
 
 
-def restore_into(model: Transformer, recipe: Recipe, block: int) -> None:
+def restore_into(model: Transformer, recipe: Recipe) -> None:
     """Replace every matrix by what its codes stand for, the tables as they enter the blocks."""
+    rows = row_block(model.model.width)
 
-    def rounded(tensor: torch.Tensor, bits: int) -> torch.Tensor:
+    def rounded(tensor: torch.Tensor, bits: int, block: int = PRODUCT_BLOCK) -> torch.Tensor:
         return torch.from_numpy(quantise(tensor.numpy(), bits, block).restore())
 
     head = model.embedding.weight.detach().clone()
     for name, tensor in model.state_dict().items():
         if name.startswith("blocks.") and name.endswith("embedding.weight"):
             first = name.startswith("blocks.0.")
-            entering = rounded(tensor + head if first else tensor, recipe.row_bits)
+            entering = rounded(tensor + head if first else tensor, recipe.row_bits, rows)
             tensor.copy_(entering - rounded(head, recipe.head_bits) if first else entering)
         elif name == "pairs.weight":
-            tensor.copy_(rounded(tensor, recipe.row_bits))
+            tensor.copy_(rounded(tensor, recipe.row_bits, rows))
         elif tensor.dim() == 2 and name != "embedding.weight":
             tensor.copy_(rounded(tensor, recipe.bits))
     model.state_dict()["embedding.weight"].copy_(rounded(head, recipe.head_bits))
@@ -128,9 +136,9 @@ def test_a_quantised_graph_is_pytorch_with_the_restored_weights(
     ships they round that to 8 bits as well."""
     monkeypatch.setattr(quantize, "ACCURACY_LEVEL", level)
     model, facts = make(shape)
-    recipe, block = RECIPES[precision], block_size(facts.width)
+    recipe = RECIPES[precision]
     weights = {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
-    restore_into(model, recipe, block)
+    restore_into(model, recipe)
     graph = build_graph(weights, facts, QuantisedBuilder(facts, recipe))
     onnx.checker.check_model(graph)
     tokenizer: Any = SimpleNamespace()

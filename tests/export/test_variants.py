@@ -22,7 +22,7 @@ from tinytx.errors import BundleError, ExportError, ParityError, UsageError
 from tinytx.export import exporter, quantize, variants
 from tinytx.export.exporter import export
 from tinytx.export.graph import GraphBuilder
-from tinytx.export.quantize import RECIPES, block_size
+from tinytx.export.quantize import RECIPES
 from tinytx.runtime.engine import Engine
 from tinytx.runtime.golden import verify
 from tinytx.runtime.processor import default_precision
@@ -74,8 +74,8 @@ def test_the_bits_per_byte_of_a_variant_are_near_those_of_pytorch_with_restored_
     """The rest is the rounding of activations, which PyTorch does not do here."""
     space = Workspace(run_with_variants)
     for name, variant in shipped.manifest.variants.items():
-        model, settings, _ = load_model(space.best_model)
-        restore_into(model, RECIPES[name], block_size(settings.model.width))
+        model, _, _ = load_model(space.best_model)
+        restore_into(model, RECIPES[name])
         score = evaluate(model, open_tokens(space.val_tokens), space.val_text.stat().st_size, 32)
         assert variant.bits_per_byte == pytest.approx(score.bits_per_byte, rel=2e-3)
         assert variant.bits_per_byte != shipped.manifest.quality.bits_per_byte

@@ -68,8 +68,13 @@ def quantise(matrix: Float, bits: int, block: int) -> Quantised:
     return Quantised(codes, scales[..., 0].astype(np.float32), bits, columns)
 
 
-def block_size(width: int) -> int:
-    """32, or 16 for a width that 32 does not divide: the lookup of rows knows no padding."""
+PRODUCT_BLOCK = 32
+"""Of the matrices and the head: a width that it does not divide is padded. Blocks of 16 take half
+again as long (docs/log.md, 2026-11-26)."""
+
+
+def row_block(width: int) -> int:
+    """Of the tables: 16 where 32 does not divide the width, since a lookup knows no padding."""
     return 32 if width % 32 == 0 else 16
 
 
@@ -93,18 +98,19 @@ class QuantisedBuilder(GraphBuilder):
 
     def __init__(self, facts: ModelFacts, recipe: Recipe, every_position: bool = False) -> None:
         super().__init__(facts, every_position)
-        self.recipe, self.block_length = recipe, block_size(facts.width)
+        self.recipe = recipe
 
     def linear(self, x: str, name: str, w: Weights) -> str:
         """x [B, T, in] times the transpose of PyTorch's [out, in] weight, in few bits."""
-        q = quantise(w[f"{name}.weight"], self.recipe.bits, self.block_length)
+        q = quantise(w[f"{name}.weight"], self.recipe.bits, PRODUCT_BLOCK)
         codes = self.constant(f"{name}.codes", q.packed)
         scales = self.constant(f"{name}.scales", q.scales)
         return self._product(x, codes, scales, q, f"{name}.output")
 
     def rows(self, name: str, table: Float, ids: str) -> str:
         """The rows of a table [V, K] that the input ``ids`` names, restored to float32."""
-        q = quantise(table, self.recipe.row_bits, self.block_length)
+        block = row_block(self.facts.width)
+        q = quantise(table, self.recipe.row_bits, block)
         codes = self.constant(f"{name}.codes", q.packed.reshape(len(q.codes), -1))
         scales = self.constant(f"{name}.scales", q.scales)
         return self.node(
@@ -113,14 +119,14 @@ class QuantisedBuilder(GraphBuilder):
             [f"{name}.rows"],
             domain=CONTRIB,
             bits=q.bits,
-            block_size=self.block_length,
+            block_size=block,
             gather_axis=0,
             quantize_axis=1,
         )
 
     def head(self, x: str, table: Float) -> str:
         """x [..., D] times the transpose of the table [V, D], in few bits."""
-        q = quantise(table, self.recipe.head_bits, self.block_length)
+        q = quantise(table, self.recipe.head_bits, PRODUCT_BLOCK)
         codes, scales = (
             self.constant("head.codes", q.packed),
             self.constant("head.scales", q.scales),
@@ -136,6 +142,6 @@ class QuantisedBuilder(GraphBuilder):
             K=q.columns,
             N=len(q.codes),
             bits=q.bits,
-            block_size=self.block_length,
+            block_size=PRODUCT_BLOCK,
             accuracy_level=ACCURACY_LEVEL,
         )
