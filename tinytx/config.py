@@ -123,6 +123,9 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     """The largest global norm of the gradient."""
     dropout: Fraction = 0.1
     """Share of each residual branch's channels that is dropped, per sequence, in training."""
+    pair_dropout: Fraction = 0.2
+    """Share of the tokens that go without their pair's row, in training, so that nothing rests on
+    rows of seldom pairs alone."""
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
     """The seed of the weights, the data order and dropout."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

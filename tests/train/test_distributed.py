@@ -92,7 +92,9 @@ def test_two_processes_have_the_loss_curve_of_one(
     side_by_side: SideBySide,
     dropout: float,
 ) -> None:
-    settings = make_settings(training__epochs=4, training__dropout=dropout)
+    settings = make_settings(
+        training__epochs=4, training__dropout=dropout, training__pair_dropout=dropout
+    )
     one, two = (make_job_in(settings, name).workspace for name in ("one", "two"))
     assert train(settings, one) == 0
     for ended in side_by_side(lambda: train(settings, two)):
@@ -289,7 +291,7 @@ def test_a_training_step_mixes_no_devices(
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)  # it knows none there
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
     settings = make_settings(training__dropout=0.1)
-    model = Transformer(settings.model, settings.tokenizer.vocab_size, 0.1)
+    model = Transformer(settings.model, settings.tokenizer.vocab_size, 0.1, 0.1)
     Group(torch.device("meta")).prepare(model)
     optimizer = Muon(model.block_matrices(), 0.1, 0.1, torch.bfloat16)
     tokens = torch.zeros(4, 16, dtype=torch.int64, device="meta")

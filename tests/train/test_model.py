@@ -188,9 +188,33 @@ def test_a_fresh_models_tables_of_the_blocks_are_zero_and_learn_in_one_step() ->
         assert rows.tolist() == sorted(set(tokens[:, :-1].flatten().tolist()))
 
 
-def test_dropout_acts_in_training_alone() -> None:
-    model = Transformer(MODEL, VOCAB, dropout=0.5)
+def test_a_pairs_row_is_dropped_whole_and_the_others_grow_by_as_much() -> None:
+    model = Transformer(MODEL, VOCAB, pair_dropout=0.25).train()
+    rows = torch.rand(4, 500, 8) + 1.0
+    torch.manual_seed(0)
+    kept = model.pair_dropout(rows) / rows
+    torch.testing.assert_close(kept, kept[..., :1].expand_as(kept))  # all channels or none
+    torch.testing.assert_close(kept[kept > 0], torch.tensor(4 / 3).expand((kept > 0).sum()))
+    assert 0.2 < (kept == 0).float().mean() < 0.3
+    assert model.eval().pair_dropout(rows) is rows
+
+
+def test_a_fresh_models_pairs_are_zero_and_learn_the_rows_that_were_seen() -> None:
+    model = Transformer(MODEL, VOCAB)
     model.initialise(torch.Generator().manual_seed(0))
+    tokens = tokens_of(1, 9)
+    assert not model.pairs.weight.any()
+    model.loss(tokens[:, :-1], tokens[:, 1:]).backward()
+    ids = tokens[0, :-1].tolist()
+    seen = {(1_000_003 * a + 7_919 * b) % 70 for a, b in zip([0, *ids], ids, strict=False)}
+    assert set(model.pairs.weight.grad.abs().sum(1).nonzero().flatten().tolist()) == seen
+
+
+@pytest.mark.parametrize("dropped", [{"dropout": 0.5}, {"pair_dropout": 0.5}])
+def test_dropout_acts_in_training_alone(dropped: dict[str, float]) -> None:
+    model = Transformer(MODEL, VOCAB, **dropped)
+    model.initialise(torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(model.pairs.weight, std=0.1)
     tokens = tokens_of(1, 24)
     torch.manual_seed(0)
     assert not torch.equal(model.train()(tokens), model(tokens))

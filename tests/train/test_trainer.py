@@ -98,6 +98,7 @@ def test_training_is_that_of_the_plain_adamw_of_pytorch(
     settings = make_settings(
         training__optimizer="adamw",
         training__dropout=0.0,
+        training__pair_dropout=0.0,
         training__learning_rate=0.02,
         training__weight_decay=0.3,
         training__table_weight_decay=0.7,
@@ -148,7 +149,10 @@ def test_a_step_in_parts_is_the_step_of_the_whole_batch(
     losses = []
     for at_once in (0, 2, 1):
         settings = make_settings(
-            training__micro_batch=at_once, training__dropout=0.0, training__optimizer="adamw"
+            training__micro_batch=at_once,
+            training__dropout=0.0,
+            training__pair_dropout=0.0,
+            training__optimizer="adamw",
         )
         made = train(make_job_in(settings, f"by-{at_once}"), recorder)
         losses.append([epoch.train_loss for epoch in made.job.metrics.epochs])

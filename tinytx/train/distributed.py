@@ -27,7 +27,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from tinytx.errors import EXIT_BUG, Interrupted, ProcessLost, TinytxError, UsageError
 from tinytx.train.launch import Launch, read_launch
-from tinytx.train.model import SequenceDropout, Transformer
+from tinytx.train.model import SharedDropout, Transformer
 from tinytx.train.signals import SIGNALS
 from tinytx.train.speed import CPU, choose_device
 
@@ -120,7 +120,7 @@ class TorchGroup(Group):
     def prepare(self, model: Transformer) -> None:
         super().prepare(model)
         for module in model.modules():
-            if isinstance(module, SequenceDropout):
+            if isinstance(module, SharedDropout):
                 module.rank, module.world = self.rank, self.world
 
     def wrap(self, model: Transformer, loss: LossFunction) -> LossFunction:

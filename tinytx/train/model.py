@@ -25,6 +25,7 @@ from tinytx.train.loss import Softmax, linear_cross_entropy, softmax_loss
 NORM_EPSILON = 1e-5
 Hidden = Callable[[Tensor], Tensor]
 """Token ids [B, T] to hidden states [B, T, D]."""
+POSITIONS, CHANNELS = 1, 2  # dimensions of [B, T, D]
 MASKED = -1e9  # added to the score of a position that must not be seen
 
 
@@ -76,10 +77,10 @@ class SwiGLU(nn.Module):
         return result
 
 
-class SequenceDropout(nn.Module):
-    """Dropout of whole channels of [B, T, D]: one mask for all positions of a sequence (Gal &
-    Ghahramani 2016, arXiv 1512.05287). Random numbers for every value would cost a fifth more
-    time per step.
+class SharedDropout(nn.Module):
+    """Dropout of [B, T, D] with one mask for all positions of a sequence (Gal & Ghahramani 2016,
+    arXiv 1512.05287), or one for all channels of a position. Random numbers for every value would
+    cost a fifth more time per step.
 
     Of several processes each draws the masks of the whole batch and takes its own rows, always
     from the CPU's generator: the masks depend on neither their number nor the device.
@@ -87,15 +88,18 @@ class SequenceDropout(nn.Module):
 
     rank, world = 0, 1
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float, along: int) -> None:
+        """``along`` is the dimension whose values share a mask."""
         super().__init__()
-        self.share = share
+        self.share, self.along = share, along
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.share:
             return x
         rows = x.shape[0]
-        kept = F.dropout(torch.ones(self.world * rows, 1, x.shape[2], dtype=x.dtype), self.share)
+        size = [self.world * rows, *x.shape[1:]]
+        size[self.along] = 1
+        kept = F.dropout(torch.ones(size, dtype=x.dtype), self.share)
         return x * kept[self.rank * rows : (self.rank + 1) * rows].to(x.device)
 
 
@@ -109,7 +113,7 @@ class Block(nn.Module):
         self.attention = Attention(model)
         self.mlp_norm = RMSNorm(model.width)
         self.mlp = SwiGLU(model)
-        self.dropout = SequenceDropout(dropout)
+        self.dropout = SharedDropout(dropout, along=POSITIONS)
 
     def forward(self, x: Tensor, tokens: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
         x = x + (self.embedding(tokens) * x.shape[-1] ** 0.5).to(x.dtype)
@@ -121,11 +125,18 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Token ids [B, T] to logits [B, T, V]."""
 
-    def __init__(self, model: ModelSettings, vocab_size: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: ModelSettings,
+        vocab_size: int,
+        dropout: float = 0.0,
+        pair_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.model = model
         self.embedding = nn.Embedding(vocab_size, model.width)
         self.pairs = nn.Embedding(model.pair_rows, model.width) if model.pair_rows else None
+        self.pair_dropout = SharedDropout(pair_dropout, along=CHANNELS)
         self.blocks = nn.ModuleList(Block(model, vocab_size, dropout) for _ in range(model.layers))
         self.norm = RMSNorm(model.width)
         cos, sin = rotary_table(model.max_seq_length, model.head_size, model.rope_base)
@@ -162,7 +173,8 @@ class Transformer(nn.Module):
         x = self.embedding(tokens)  # [B, T, D]
         if self.pairs is not None:
             previous = F.pad(tokens[:, :-1], (1, 0), value=NONE_BEFORE)
-            x = x + self.pairs(pair_rows(previous, tokens, self.model.pair_rows))
+            rows = self.pairs(pair_rows(previous, tokens, self.model.pair_rows))
+            x = x + self.pair_dropout(rows)
         x = x * self.model.width**0.5  # of size 1, as blocks expect
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype

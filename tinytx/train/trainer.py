@@ -62,7 +62,10 @@ class Trainer:
         self.at_once = math.gcd(self.hyper.at_once, rows)  # windows in one pass of this process
         torch.manual_seed(self.hyper.seed)
         self.model = Transformer(
-            job.settings.model, job.settings.tokenizer.vocab_size, self.hyper.dropout
+            job.settings.model,
+            job.settings.tokenizer.vocab_size,
+            self.hyper.dropout,
+            self.hyper.pair_dropout,
         )
         self.model.initialise(torch.Generator().manual_seed(self.hyper.seed))
         group.prepare(self.model)
