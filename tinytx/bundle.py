@@ -61,7 +61,7 @@ class FileFacts(_Record, frozen=True, kw_only=True):
     """Bytes."""
 
 
-class ModelFacts(_Record, frozen=True, kw_only=True):
+class ModelFacts(_Record, frozen=True, kw_only=True, omit_defaults=True):
     """The shape of the model, as the runtime needs it."""
 
     layers: Size
@@ -73,7 +73,7 @@ class ModelFacts(_Record, frozen=True, kw_only=True):
     """The longest context, in tokens."""
     vocab_size: Size
     rope_base: Annotated[float, Meta(gt=1.0, le=1e12)]
-    pair_rows: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    pair_rows: Annotated[int, Meta(ge=0, le=1_000_000)] = 0  # of the table of tinytx.pairs
     parameters: Count
     precision: str
 

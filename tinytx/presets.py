@@ -67,8 +67,14 @@ _ALL = (
         "quality",
         "a larger model within the size limit, for longer",
         {
-            "model": {"layers": 4, "width": 128, "heads": 4, "hidden": 352},
-            "training": {"epochs": 10},
+            "model": {
+                "layers": 4,
+                "width": 128,
+                "heads": 2,
+                "hidden": 256,
+                "pair_rows": 3_584,
+            },
+            "training": {"epochs": 12, "table_weight_decay": 2.0},
         },
     ),
     Preset(
