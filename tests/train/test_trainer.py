@@ -471,6 +471,41 @@ def test_an_optimizer_state_that_does_not_fit_is_a_checkpoint_error(
         Trainer(job, Reporter()).restore(state)
 
 
+@pytest.mark.parametrize(
+    ("metrics", "machine", "told"),
+    [
+        ([], None, "holds no usable metrics"),
+        (None, 3, "holds no usable metrics"),
+        (None, {}, "does not say how it was computed"),
+        (None, {"precision": "int4", "compiled": False}, "does not say how it was computed"),
+        (None, {"precision": "float32", "compiled": 7}, "does not say how it was computed"),
+    ],
+    ids=str,
+)
+def test_metrics_that_make_no_sense_are_a_checkpoint_error(
+    interrupted: Workspace,
+    make_settings: MakeSettings,
+    make_job_in: MakeJob,
+    metrics: object,
+    machine: object,
+    told: str,
+) -> None:
+    state = checkpoint.load(interrupted.last_checkpoint)
+    state["metrics"] = {**state["metrics"], "machine": machine} if metrics is None else metrics
+    with pytest.raises(CheckpointError, match=told):
+        make_job_in(make_settings(), interrupted.root.name, state=state)
+
+
+@pytest.mark.parametrize("threads", ["2", -1, 10**9, None, 1.5])
+def test_a_number_of_threads_that_makes_no_sense_is_chosen_anew(
+    interrupted: Workspace, make_settings: MakeSettings, make_job_in: MakeJob, threads: object
+) -> None:
+    state = checkpoint.load(interrupted.last_checkpoint)
+    state["metrics"]["machine"]["threads"] = threads
+    make_job_in(make_settings(training__threads=0), interrupted.root.name, state=state)
+    assert 1 <= torch.get_num_threads() <= len(os.sched_getaffinity(0))
+
+
 def test_resuming_if_possible_starts_afresh_where_it_is_not(
     interrupted: Workspace, make_settings: MakeSettings
 ) -> None:

@@ -119,9 +119,8 @@ def make_job(
     """Open the tokens, set up this machine, and choose (or restore) arithmetic and compiler."""
     train, val = open_tokens(space.train_tokens), open_tokens(space.val_tokens)
     _check_lengths(train, val, settings.model.max_seq_length)
-    earlier = state["metrics"].get("machine") if state is not None else None
-    threads = speed.set_up_torch(settings, earlier)
     if state is None:
+        threads = speed.set_up_torch(settings)
         metrics = _new_metrics(settings, space, hashes, threads)
         precision = speed.choose_precision(settings, group.device)
         compiled = speed.should_compile(settings, settings.training.epochs * len(train))
@@ -129,7 +128,8 @@ def make_job(
         metrics.machine |= {"precision": name, "compiled": compiled, "processes": group.world}
         metrics.machine["device"] = speed.device_name(group.device)
     else:
-        metrics = msgspec.convert(state["metrics"], Metrics)
+        metrics = _metrics_of(state, space)
+        speed.set_up_torch(settings, metrics.machine)
         metrics.interruptions += 1
         precision = getattr(torch, metrics.machine["precision"])
         compiled = bool(metrics.machine["compiled"])
@@ -137,6 +137,21 @@ def make_job(
         leave_out_compiler()
     val_bytes = space.val_text.stat().st_size
     return Job(settings, space, train, val, val_bytes, hashes, metrics, precision, compiled)
+
+
+def _metrics_of(state: dict[str, Any], space: Workspace) -> Metrics:
+    """What the run that goes on has recorded. Raises :class:`CheckpointError`."""
+    try:
+        metrics = msgspec.convert(state["metrics"], Metrics)
+    except msgspec.ValidationError as error:
+        raise CheckpointError(
+            f"{space.last_checkpoint} holds no usable metrics: {error}"
+        ) from error
+    machine = metrics.machine
+    usable = {"precision": ("float32", "bfloat16"), "compiled": (True, False)}
+    if any(machine.get(key) not in values for key, values in usable.items()):
+        raise CheckpointError(f"{space.last_checkpoint} does not say how it was computed")
+    return metrics
 
 
 def _check_lengths(train: Tokens, val: Tokens, length: int) -> None:

@@ -58,7 +58,8 @@ def _threads_of(earlier: Mapping[str, Any]) -> int:
     same = (
         earlier.get("cores") == usable_cores() and earlier.get("processes") == read_launch().world
     )
-    return int(earlier.get("threads", 0)) if same else 0
+    threads = earlier.get("threads")
+    return threads if same and isinstance(threads, int) and 0 < threads <= usable_cores() else 0
 
 
 def choose_threads(settings: Settings) -> int:
