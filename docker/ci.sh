@@ -106,7 +106,7 @@ chain() {
     service generate "Once upon a time" --max-tokens 40 --seed 1
     service test tests/test_bundle.py tests/test_config.py tests/runtime -q
 }
-engine_tests() { TINYTX_ENGINE_TESTS=1 "$python" -m pytest -m docker -q -p no:cacheprovider --durations=5 "$@"; }
+engine_tests() { TINYTX_ENGINE_TESTS=1 "$python" -m pytest -n 0 -m docker -q -p no:cacheprovider --durations=5 "$@"; }
 tests() {
     step "tests with the real engine"
     engine_tests tests/docker --ignore tests/docker/test_conformance.py

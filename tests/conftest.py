@@ -138,6 +138,8 @@ def _fork(work: Callable[[], int], words: Path, environment: dict[str, str]) -> 
     try:
         os.environ.update(environment)
         sys.stderr = words.open("w", buffering=1)
+        if "torch" in sys.modules:  # OpenMP's pool of threads does not survive a fork
+            sys.modules["torch"].set_num_threads(1)
         code = work()
     except BaseException:
         traceback.print_exc()
