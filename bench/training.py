@@ -135,7 +135,8 @@ def table(figures: dict[str, Any]) -> list[str]:
         verdicts = [f"{row['name']} {row['verdict']}" for row in found["budgets"]]
         lines.append(
             f"20 epochs: {found['seconds']:.0f} s, {found['bits_per_byte']:.4f} bits per byte at "
-            f"epoch {found['best_epoch']}, {', '.join(verdicts)}"
+            f"epoch {found['best_epoch']}, peak {found['tree_peak_bytes'] / 1e6:.0f} MB, "
+            f"{', '.join(verdicts)}"
         )
     return lines
 

@@ -97,6 +97,7 @@ def test_the_table_tells_ratio_and_range_start_memory_and_verdict(
                 "seconds": 500.0,
                 "bits_per_byte": 1.5,
                 "best_epoch": 20,
+                "tree_peak_bytes": 5.5e8,
                 "budgets": [{"name": "training_20_epochs", "verdict": "PASS"}],
             },
         }
@@ -105,4 +106,5 @@ def test_the_table_tells_ratio_and_range_start_memory_and_verdict(
     assert "ratio: 3.00 (2.90 to 3.20)" in told
     assert "second start: 6.5 s" in told
     assert "low-memory: 400 MB in 2 processes, the trainer 300" in told
-    assert "20 epochs: 500 s, 1.5000 bits per byte at epoch 20, training_20_epochs PASS" in told
+    assert "20 epochs: 500 s, 1.5000 bits per byte at epoch 20, peak 550 MB, " in told
+    assert "training_20_epochs PASS" in told

@@ -7,7 +7,7 @@ import pytest
 
 from tinytx.config import Settings
 from tinytx.train import speed
-from tinytx.train.remembered import remembered
+from tinytx.train.remembered import recall, remembered
 
 NAMES = ("slow", "fast")
 
@@ -42,6 +42,14 @@ def test_other_facts_are_measured_anew(facts: dict[str, object]) -> None:
     remembered("pace", {"torch": "1"}, NAMES, Meter("slow"))
     assert remembered("pace", facts, NAMES, Meter("fast")) == "fast"
     assert remembered("pace", {"torch": "1"}, NAMES, Meter("fast")) == "slow"
+
+
+def test_what_is_known_is_recalled_and_nothing_else() -> None:
+    assert recall("pace", {"torch": "1"}, NAMES) is None
+    remembered("pace", {"torch": "1"}, NAMES, Meter("slow"))
+    assert recall("pace", {"torch": "1"}, NAMES) == "slow"
+    assert recall("pace", {"torch": "1"}, ("fast",)) is None
+    assert recall("pace", {"torch": "2"}, NAMES) is None
 
 
 DAMAGED = [

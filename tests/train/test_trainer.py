@@ -4,6 +4,7 @@ import itertools
 import math
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 
 from tinytx.config import Settings
 from tinytx.errors import CheckpointError, Interrupted, TrainingError
-from tinytx.train import checkpoint, trainer
+from tinytx.train import checkpoint, speed, trainer
 from tinytx.train.data import EpochOrder
 from tinytx.train.evaluate import Score
 from tinytx.train.job import Options, state_to_resume
@@ -274,6 +275,58 @@ def test_a_compiler_that_does_not_work_is_a_note_and_training_goes_on(
     assert recorder.warnings == ["torch.compile does not work here, going on without: no g++ here"]
     assert job.metrics.machine["compiled"] is False
     assert len(job.metrics.epochs) == 2
+
+
+@pytest.mark.parametrize("slow", ["compiled", "eager"])
+def test_of_compiled_and_eager_steps_a_long_run_takes_the_faster_and_remembers_it(
+    make_settings: MakeSettings,
+    make_job_in: MakeJob,
+    make_recorder: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    slow: str,
+) -> None:
+    monkeypatch.setenv("TINYTX_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(speed, "COMPILE_PAYS_FROM", 0.0)
+    monkeypatch.setattr(speed, "compiler_available", lambda: True)
+    hidden, asked = Transformer.hidden, []
+
+    def pretend(function: Callable[..., Any], **options: object) -> Callable[..., Any]:
+        def compiled(*inputs: Any) -> Any:
+            if function.__name__ == "softmax_loss":
+                return function(*inputs)
+            if slow == "compiled":
+                time.sleep(0.1)
+            return hidden(made.model, *inputs)
+
+        asked.append(function.__name__)
+        return compiled
+
+    def eager(self: Transformer, tokens: torch.Tensor) -> torch.Tensor:
+        if slow == "eager":
+            time.sleep(0.1)
+        return hidden(self, tokens)
+
+    monkeypatch.setattr(torch, "compile", pretend)
+    monkeypatch.setattr(Transformer, "hidden", eager)
+    settings = make_settings(training__compile="auto")
+    job = make_job_in(settings)
+    assert job.compiled
+    recorder = make_recorder()
+    made = Trainer(job, recorder)
+    made.warm_up()
+    assert job.compiled is (slow == "eager")
+    assert job.metrics.machine["compiled"] is job.compiled
+    assert ("faster without torch.compile" in "".join(recorder.notes)) is not job.compiled
+    before = len(asked)
+    again = make_job_in(settings)  # known by now
+    assert again.compiled is job.compiled
+    made = Trainer(again, recorder)
+    assert len(asked) == (before + 2 if again.compiled else before)
+    monkeypatch.setattr(Trainer, "_pass_seconds", lambda *_: pytest.fail("measured again"))
+    made.warm_up()
+    assert again.compiled is job.compiled
+    assert make_job_in(make_settings(training__compile="on")).compiled  # the user's word
 
 
 def interrupt_at(done: int) -> Callable[[StepReport], None]:

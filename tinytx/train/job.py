@@ -123,7 +123,8 @@ def make_job(
         threads = speed.set_up_torch(settings)
         metrics = _new_metrics(settings, space, hashes, threads)
         precision = speed.choose_precision(settings, group.device)
-        compiled = speed.should_compile(settings, settings.training.epochs * len(train))
+        total = settings.training.epochs * len(train)
+        compiled = speed.should_compile(settings, total, precision)
         name = str(precision).removeprefix("torch.")
         metrics.machine |= {"precision": name, "compiled": compiled, "processes": group.world}
         metrics.machine["device"] = speed.device_name(group.device)

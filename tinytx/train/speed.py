@@ -10,21 +10,22 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tinytx.config import Settings
+from tinytx.config import Settings, as_dict
 from tinytx.errors import PrerequisiteError
 from tinytx.train.launch import Launch, read_launch
-from tinytx.train.remembered import remembered
+from tinytx.train.remembered import recall, remembered
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
 LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc takes no more on 64-bit machines
 CPU = torch.device("cpu")
+FORMS = ("compiled", "eager")
 COMPILE_PAYS_FROM = 5e12  # floating-point operations of a run: tens of seconds of training
 
 
@@ -169,13 +170,48 @@ def compiler_available() -> bool:
     return any(shutil.which(name) for name in (named, "g++", "c++", "clang++") if name)
 
 
-def should_compile(settings: Settings, total_tokens: int) -> bool:
-    """Whether torch.compile pays: the user's choice, or a long run and a C++ compiler."""
+def should_compile(
+    settings: Settings, total_tokens: int, precision: torch.dtype = torch.float32
+) -> bool:
+    """Whether torch.compile pays: the user's choice, or a long run, a C++ compiler, and no
+    measurement (:func:`faster_form`) that found it to be slower here.
+
+    A short run never measures: to compile takes longer than it could save.
+    """
     choice = settings.training.compile
     if choice != "auto":
         return choice == "on"
     work = 6.0 * settings.parameters * total_tokens
-    return work > COMPILE_PAYS_FROM and compiler_available()
+    if work <= COMPILE_PAYS_FROM or not compiler_available():
+        return False
+    return known_form(settings, precision) != "eager"
+
+
+def known_form(settings: Settings, precision: torch.dtype) -> str | None:
+    """What :func:`faster_form` once found for this machine and model."""
+    return recall("form", _form_facts(settings, precision), FORMS)
+
+
+def faster_form(
+    settings: Settings, precision: torch.dtype, eager: float, compiled: Callable[[], float]
+) -> str:
+    """ "compiled" or "eager", by the seconds of a pass; eager must be clearly faster. Asked once
+    per machine, shape and version of PyTorch."""
+
+    def measure() -> str:
+        return "eager" if eager < 0.9 * compiled() else "compiled"
+
+    return remembered("form", _form_facts(settings, precision), FORMS, measure)
+
+
+def _form_facts(settings: Settings, precision: torch.dtype) -> dict[str, Any]:
+    return {
+        **_facts(settings, torch.get_num_threads()),
+        "model": as_dict(settings)["model"],
+        "vocabulary": settings.tokenizer.vocab_size,
+        "windows": settings.training.at_once,
+        "precision": str(precision),
+    }
 
 
 def compile_options() -> dict[str, Any]:

@@ -29,10 +29,11 @@ from tinytx.train.model import Transformer
 from tinytx.train.optimizer import Optimizer
 from tinytx.train.progress import Reporter, StepReport
 from tinytx.train.signals import StopRequest
-from tinytx.train.speed import compile_options
+from tinytx.train.speed import compile_options, faster_form, known_form
 from tinytx.workspace import Workspace
 
 CHECKPOINT_SECONDS = 60.0
+PASSES_TIMED = 5
 
 
 @dataclass
@@ -85,16 +86,22 @@ class Trainer:
         self.best = math.inf
 
     def warm_up(self) -> None:
-        """One forward and backward pass that changes nothing: torch.compile builds its kernels
-        now, so that no epoch's time contains it. Falls back to eager when it cannot."""
-        random, failed = torch.get_rng_state(), ""
-        batch = [part[: self.at_once] for part in self._batch(self._order(self.epoch), 0)]
+        """A few forward and backward passes that change nothing: torch.compile builds its kernels
+        now, so that no epoch's time contains it. Goes on eagerly when it cannot, or when a fresh
+        run that may choose finds its kernels to be slower."""
+        random, failed, eager = torch.get_rng_state(), "", 0.0
+        inputs, targets = self._batch(self._order(self.epoch), 0)
+        batch = inputs[: self.at_once], targets[: self.at_once]
+        undecided = self._may_choose_form()
         try:
+            if undecided:
+                eager = self._pass_seconds(self.model.loss, batch)
             self._loss(*batch).backward()  # type: ignore[no-untyped-call]
             if self.job.compiled:  # validation's kernels as well
                 self.model.eval()
                 with torch.no_grad():
                     self._loss(*batch)
+                self.model.train()
         except Exception as error:  # a broken compiler shows itself in many ways
             if not self.job.compiled:
                 raise
@@ -102,11 +109,39 @@ class Trainer:
         if self.group.any(bool(failed)):
             reason = failed or "it fails in another process"
             self.reporter.warn(f"torch.compile does not work here, going on without: {reason}")
-            self.job.compiled, self.loss = False, self.model.loss
-            self.job.metrics.machine["compiled"] = False
+            self._go_on_eagerly()
+        elif self.group.any(undecided and self._eager_is_faster(eager, batch)):
+            self.reporter.note("steps are faster without torch.compile here: going on without")
+            self._go_on_eagerly()
         self.model.train()
         self.model.zero_grad(set_to_none=True)
         torch.set_rng_state(random)
+
+    def _may_choose_form(self) -> bool:
+        """Whether it is open to this run if compiled kernels are the faster ones: a run that goes
+        on keeps its form, since another one rounds differently."""
+        job, auto = self.job, self.hyper.compile == "auto"
+        fresh = not job.metrics.interruptions and self.group.device.type == "cpu"
+        return auto and fresh and job.compiled and not known_form(job.settings, job.precision)
+
+    def _eager_is_faster(self, eager: float, batch: tuple[Tensor, Tensor]) -> bool:
+        def compiled() -> float:
+            return self._pass_seconds(self.loss, batch)
+
+        return faster_form(self.job.settings, self.job.precision, eager, compiled) == "eager"
+
+    def _pass_seconds(self, loss: LossFunction, batch: tuple[Tensor, Tensor]) -> float:
+        """The best time of a forward and backward pass."""
+        seconds = []
+        for _ in range(PASSES_TIMED):
+            began = time.perf_counter()
+            self._loss(*batch, loss).backward()  # type: ignore[no-untyped-call]
+            seconds.append(time.perf_counter() - began)
+        return min(seconds)
+
+    def _go_on_eagerly(self) -> None:
+        self.job.compiled, self.loss = False, self.model.loss
+        self.job.metrics.machine["compiled"] = False
 
     def run(self) -> Metrics:
         """Train to the end. Raises :class:`Interrupted` after a checkpoint, or
@@ -164,11 +199,11 @@ class Trainer:
             self.optimizer.step(self._learning_rate())
         return value
 
-    def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+    def _loss(self, inputs: Tensor, targets: Tensor, loss: LossFunction | None = None) -> Tensor:
         """Nats per token in the arithmetic of this run."""
         mixed = self.job.precision is torch.bfloat16
         with torch.autocast(self.group.device.type, dtype=torch.bfloat16, enabled=mixed):
-            return self.loss(inputs, targets)
+            return (loss or self.loss)(inputs, targets)
 
     def _finish_epoch(self, steps: int, tokens_per_second: float) -> None:
         job = self.job
