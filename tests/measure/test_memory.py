@@ -1,9 +1,9 @@
 """The kernel's figures, recorded and live."""
 
+import mmap
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tinytx.errors import PrerequisiteError
@@ -29,8 +29,9 @@ def test_a_reset_writes_five(tree: Tree) -> None:
 def test_the_high_water_mark_sees_a_peak_that_is_gone_and_forgets_it_after_a_reset() -> None:
     before = memory.resident().rss
     assert memory.reset_high_water()
-    block = np.ones(100_000_000, np.uint8)
-    del block
+    with mmap.mmap(-1, 100_000_000) as fresh:  # pages that no earlier test has left to the heap
+        for page in range(0, len(fresh), mmap.PAGESIZE):
+            fresh[page] = 1
     assert memory.high_water() - before > 90_000_000
     assert memory.reset_high_water()
     assert memory.high_water() - memory.resident().rss < 10_000_000
