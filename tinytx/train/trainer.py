@@ -92,20 +92,19 @@ class Trainer:
         random, failed, eager = torch.get_rng_state(), "", 0.0
         inputs, targets = self._batch(self._order(self.epoch), 0)
         batch = inputs[: self.at_once], targets[: self.at_once]
-        undecided = self._may_choose_form()
+        if undecided := self._may_choose_form():
+            eager = self._pass_seconds(self.model.loss, batch)
         try:
-            if undecided:
-                eager = self._pass_seconds(self.model.loss, batch)
             self._loss(*batch).backward()  # type: ignore[no-untyped-call]
             if self.job.compiled:  # validation's kernels as well
                 self.model.eval()
                 with torch.no_grad():
                     self._loss(*batch)
-                self.model.train()
         except Exception as error:  # a broken compiler shows itself in many ways
             if not self.job.compiled:
                 raise
             failed = str(error).strip().splitlines()[0]
+        self.model.train()
         if self.group.any(bool(failed)):
             reason = failed or "it fails in another process"
             self.reporter.warn(f"torch.compile does not work here, going on without: {reason}")
@@ -113,7 +112,6 @@ class Trainer:
         elif self.group.any(undecided and self._eager_is_faster(eager, batch)):
             self.reporter.note("steps are faster without torch.compile here: going on without")
             self._go_on_eagerly()
-        self.model.train()
         self.model.zero_grad(set_to_none=True)
         torch.set_rng_state(random)
 
