@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from tinytx.errors import UsageError
 from tinytx.runtime.engine import Engine
-from tinytx.runtime.generate import Outcome, _until, generate, prompt_ids
+from tinytx.runtime.generate import Outcome, generate, prompt_ids
 from tinytx.runtime.golden import greedy
 from tinytx.runtime.sampling import Sampling
+from tinytx.runtime.text import TextStream
 
 CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """Busy machines are slow; that is no failure."""
@@ -137,9 +138,10 @@ def test_it_does_not_matter_how_the_text_was_cut_into_pieces(
             break
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)))))
     pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    outcome = Outcome()
-    assert "".join(_until(stops, iter(pieces), outcome)) == expected
-    assert (outcome.stopped == "stop") == (expected != text)
+    stream = TextStream([piece.encode() for piece in pieces], stops)
+    given = [stream.push(token) for token in range(len(pieces))]
+    assert "".join([*given, stream.finish()]) == expected
+    assert stream.stopped == (expected != text)
 
 
 def test_text_that_cannot_begin_the_stop_text_is_not_held_back() -> None:

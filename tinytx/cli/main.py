@@ -23,6 +23,7 @@ COMMANDS = {
     "report": "show a stored report again, as a table, Markdown or HTML",
     "compare": "two reports, or two bundles measured in turns: what differs, and by how much",
     "generate": "continue a prompt with a bundle",
+    "serve": "answer programs over HTTP: many readers, one model",
     "verify": "check a bundle's integrity and its golden outputs on this machine",
     "doctor": "what can this machine do: train, export, run, be measured",
 }

@@ -6,7 +6,6 @@ cache along instead would leave keys rotated for positions that they no longer h
 that still know of tokens which are gone (docs/decisions/0015).
 """
 
-import codecs
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Literal
 from tinytx.errors import UsageError
 from tinytx.runtime.engine import Engine
 from tinytx.runtime.sampling import Sampler, Sampling
+from tinytx.runtime.text import TextStream
 
 WhenFull = Literal["stop", "slide"]
 clock = time.perf_counter
@@ -88,7 +88,7 @@ def generate(
     sampler.observe(ids)
     outcome.prompt_tokens = len(ids)
     tokens = _tokens(engine, ids, sampler, max_tokens, when_full, outcome)
-    return _until(stops, _pieces(engine, tokens), outcome)
+    return _texts(TextStream(engine.tokenizer.piece_bytes, stops), tokens, outcome)
 
 
 def _tokens(
@@ -124,45 +124,18 @@ def _tokens(
     outcome.stopped = "length"
 
 
-def _pieces(engine: Engine, tokens: Iterator[int]) -> Iterator[str]:
-    """Whole characters of each token; the bytes of an unfinished one wait for the next."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    table = engine.tokenizer.piece_bytes
+def _texts(stream: TextStream, tokens: Iterator[int], outcome: Outcome) -> Iterator[str]:
+    """The pieces of ``stream`` that are not empty; ends when it has met a stop text."""
     for token in tokens:
-        if text := decoder.decode(table[token]):
-            yield text
-    if text := decoder.decode(b"", final=True):
-        yield text
-
-
-def _until(stops: Sequence[str], pieces: Iterator[str], outcome: Outcome) -> Iterator[str]:
-    """Holds back what could be the beginning of a stop text, and ends before the first one."""
-    held = ""
-    for text in pieces:
-        held += text
-        if (cut := _first_stop(held, stops)) is not None:
+        text = stream.push(token)
+        if stream.stopped:
             outcome.stopped = "stop"
-            if cut:
-                yield held[:cut]
+        if text:
+            yield text
+        if stream.stopped:
             return
-        keep = max((_longest_overlap(held, stop) for stop in stops), default=0)
-        if len(held) > keep:
-            yield held[: len(held) - keep]
-            held = held[len(held) - keep :]
-    if held:
-        yield held
-
-
-def _first_stop(text: str, stops: Sequence[str]) -> int | None:
-    """Where the stop text begins that is complete first, read character by character; the longest
-    of those that end at once. So it does not matter how the text was cut into pieces."""
-    found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
-    return min(found)[1] if found else None
-
-
-def _longest_overlap(text: str, stop: str) -> int:
-    """Length of the longest end of ``text`` that could be the beginning of ``stop``."""
-    for size in range(min(len(stop) - 1, len(text)), 0, -1):
-        if text.endswith(stop[:size]):
-            return size
-    return 0
+    text = stream.finish()
+    if stream.stopped:
+        outcome.stopped = "stop"
+    if text:
+        yield text

@@ -1,0 +1,126 @@
+"""Many contexts of one model: each has a slot with a cache of its own, and a step runs them together.
+
+The graph of :mod:`tinytx.export.graph` takes a batch. Rows that step together must lie side by side
+in the cache, so the slots in use are always 0 ... n - 1: who leaves is replaced by the last one.
+A prompt runs alone, in chunks, in a slot behind all others, because GroupQueryAttention takes only
+one new token a row when there is a past and more than one row. Where its chunks end depends on the
+prompt alone, so its keys and values have the same bits whoever else is served.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from tinytx.bundle import ModelFacts
+from tinytx.pairs import NONE_BEFORE, pair_rows
+from tinytx.runtime.engine import Logits, _load_session, pairs_of
+
+PROMPT_CHUNK = 64
+"""Tokens of a prompt that run at once: what the others wait for, at most."""
+Ids = NDArray[np.int64]
+
+
+class Batch:
+    """``slots`` contexts, of which any number up to all step together. Not thread-safe."""
+
+    def __init__(
+        self, facts: ModelFacts, graph: bytes, slots: int, *, threads: int = 1, name: str = "model"
+    ) -> None:
+        """The memory of all slots is taken here, once. Raises :class:`BundleError`."""
+        self.facts, self.slots = facts, slots
+        self._session = _load_session(graph, threads, name)
+        self._run = self._session._sess.run_with_iobinding
+        shape = (slots + 1, facts.heads, facts.max_seq_length, facts.head_size)
+        kinds = [f"{kind}.{i}" for i in range(facts.layers) for kind in ("key", "value")]
+        self._cache = {kind: np.zeros(shape, np.float32) for kind in kinds}
+        self._tokens, self._pairs = (np.zeros((slots, 1), np.int64) for _ in range(2))
+        self._previous = np.zeros(slots, np.int64)
+        self._positions = np.zeros(slots, np.int32)
+        """Of the token that a step appends: the tokens in the slot's context before it."""
+        self._total = np.zeros(1, np.int32)
+        self._alone = np.zeros(1, np.int32)
+        self._logits = np.zeros((slots, facts.vocab_size), np.float32)
+        self._bindings: dict[int, ort.IOBinding] = {}
+        self._options = ort.RunOptions()
+
+    @property
+    def cache_bytes(self) -> int:
+        """Of all slots, and the one for prompts."""
+        return sum(array.nbytes for array in self._cache.values())
+
+    def prompt(self, ids: Sequence[int], start: int) -> Logits:
+        """Append ``ids[start : start + PROMPT_CHUNK]`` to the context of the prompt's own slot,
+        which holds ``ids[:start]``; returns the logits [vocab] of what comes next."""
+        chunk = np.array([ids[start : start + PROMPT_CHUNK]], np.int64)
+        before = ids[start - 1] if start else NONE_BEFORE
+        pairs = pairs_of(chunk, self.facts.pair_rows, before)
+        end = start + chunk.size
+        self._alone[0], self._total[0] = end - 1, end
+        logits = np.zeros((1, self.facts.vocab_size), np.float32)
+        binding = self._bind(self.slots, chunk, pairs, self._alone, logits)
+        self._run(binding._iobinding, self._options)
+        found: Logits = logits[0]
+        return found
+
+    def enter(self, slot: int, ids: Sequence[int]) -> None:
+        """The prompt's context, of all ``ids``, becomes that of ``slot``."""
+        self._copy(self.slots, slot, len(ids))
+        self._positions[slot], self._previous[slot] = len(ids), ids[-1]
+
+    def move(self, source: int, target: int) -> None:
+        """What is in one slot goes on in another."""
+        self._copy(source, target, int(self._positions[source]))
+        self._positions[target] = self._positions[source]
+        self._previous[target] = self._previous[source]
+
+    def step(self, tokens: Sequence[int] | Ids) -> Logits:
+        """Append one token to each of the first slots; returns their logits [n, vocab], which
+        the next step overwrites."""
+        n = len(tokens)
+        self._tokens[:n, 0] = tokens
+        if self.facts.pair_rows:
+            self._pairs[:n, 0] = pair_rows(
+                self._previous[:n], self._tokens[:n, 0], self.facts.pair_rows
+            )
+        self._previous[:n] = self._tokens[:n, 0]
+        self._total[0] = self._positions[:n].max() + 1
+        self._run(self._binding(n)._iobinding, self._options)
+        self._positions[:n] += 1
+        found: Logits = self._logits[:n]
+        return found
+
+    def _copy(self, source: int, target: int, length: int) -> None:
+        for array in self._cache.values():  # [slots + 1, heads, max_seq_length, head_size]
+            array[target, :, :length] = array[source, :, :length]
+
+    def _binding(self, n: int) -> ort.IOBinding:
+        if n not in self._bindings:
+            self._bindings[n] = self._bind(
+                0, self._tokens[:n], self._pairs[:n], self._positions[:n], self._logits[:n]
+            )
+        return self._bindings[n]
+
+    def _bind(
+        self, slot: int, tokens: Ids, pairs: Ids, positions: NDArray[np.int32], logits: Logits
+    ) -> ort.IOBinding:
+        """Inputs and outputs as addresses: as many slots as ``tokens`` has rows, from one on."""
+        rows = len(tokens)
+        binding = self._session.io_binding()
+        cache = {kind: array[slot : slot + rows] for kind, array in self._cache.items()}
+        inputs: dict[str, NDArray[Any]] = {
+            "tokens": tokens,
+            "last_position": positions,
+            "total_length": self._total,
+            **{f"past_{kind}": array for kind, array in cache.items()},
+        }
+        if self.facts.pair_rows:
+            inputs["pairs"] = pairs
+        outputs = {"logits": logits, **{f"present_{kind}": a for kind, a in cache.items()}}
+        for name, array in inputs.items():
+            binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        for name, array in outputs.items():
+            binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        return binding

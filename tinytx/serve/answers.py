@@ -1,0 +1,82 @@
+"""Answers in OpenAI's form: completions whole and streamed, likelihoods, errors."""
+
+import codecs
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tinytx.serve.generation import Generation, Likelihood
+from tinytx.serve.requests import RequestError
+
+DONE = b"data: [DONE]\n\n"
+
+
+class Told:
+    """Likelihoods in the form of the interface, token by token, with their place in the text.
+
+    A token may be a part of a character: its place is then that of the character. A token is told
+    when the text that it begins in is given out, so that a stream tells the same as a whole
+    answer, and nothing of what a stop text has cut off.
+    """
+
+    def __init__(self, piece_bytes: Sequence[bytes], offset: int = 0) -> None:
+        """``offset``: characters of the answer before the first token's."""
+        self._table, self._offset = piece_bytes, offset
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._told = 0
+
+    def upto(self, found: Sequence[Likelihood], length: int) -> dict[str, list[Any]]:
+        """Those of ``found`` not told yet that begin in the answer's first ``length`` characters."""
+        names = ("tokens", "token_logprobs", "top_logprobs", "text_offset", "bytes")
+        rows: dict[str, list[Any]] = {name: [] for name in names}
+        while self._told < len(found) and self._offset < length:
+            one = found[self._told]
+            data = self._table[one.token]
+            rows["tokens"].append(token_text(data))
+            rows["token_logprobs"].append(one.logprob)
+            rows["top_logprobs"].append({token_text(self._table[i]): p for i, p in one.best})
+            rows["text_offset"].append(self._offset)
+            rows["bytes"].append(list(data))
+            self._offset += len(self._decoder.decode(data))
+            self._told += 1
+        return rows
+
+
+def token_text(data: bytes) -> str:
+    """A token as a text; one that is no whole character by its bytes, as OpenAI shows it."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
+
+
+def head(identity: str, created: int, model: str) -> dict[str, Any]:
+    """What every answer and every chunk of one request begins with."""
+    return {"id": identity, "object": "text_completion", "created": created, "model": model}
+
+
+def choice(
+    index: int, text: str, reason: str | None, told: dict[str, list[Any]] | None
+) -> dict[str, Any]:
+    return {"index": index, "text": text, "logprobs": told, "finish_reason": reason}
+
+
+def usage(prompts: Iterable[int], generations: Iterable[Generation]) -> dict[str, int]:
+    """Tokens of the prompts, each counted once, and of everything generated."""
+    before, after = sum(prompts), sum(len(g.tokens) for g in generations)
+    return {"prompt_tokens": before, "completion_tokens": after, "total_tokens": before + after}
+
+
+def error(found: RequestError) -> dict[str, Any]:
+    """An error as the interface has it."""
+    told = {"message": found.message, "type": found.kind, "param": found.field, "code": found.code}
+    return {"error": told}
+
+
+def dump(document: object) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def event(document: object) -> bytes:
+    """One server-sent event."""
+    return b"data: " + dump(document) + b"\n\n"

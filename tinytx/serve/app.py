@@ -1,0 +1,291 @@
+"""The HTTP interface: routes, who may ask, and what becomes of a request on its way."""
+
+import asyncio
+import hmac
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tinytx.serve import answers
+from tinytx.serve.completions import Answer, ClientGone, Listening
+from tinytx.serve.loop import Draining, QueueFull
+from tinytx.serve.metrics import Metrics
+from tinytx.serve.model import Model
+from tinytx.serve.requests import RequestError, read_completion, read_scoring
+
+log = logging.getLogger(__name__)
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a client may take of the server."""
+
+    body_bytes: int = 1_000_000
+    body_seconds: float = 10.0
+    """For the whole body to arrive."""
+    request_seconds: float = 300.0
+    """From the request to the last token; 0 is for ever."""
+    write_seconds: float = 30.0
+    """A reader who takes nothing for so long is let go."""
+    per_client: int = 0
+    """Requests of one address at a time; 0 is any number."""
+
+
+class Service:
+    """What the routes share: the model that answers now, and the state of the server."""
+
+    def __init__(self, limits: Limits, token: str = "", origins: tuple[str, ...] = ()) -> None:
+        """``token``: who asks must show it, if it is not empty. ``origins``: pages of other sites
+        that a browser may let ask."""
+        self.limits, self.token, self.origins = limits, token, origins
+        self.model: Model | None = None
+        self.metrics = Metrics(self)
+        self.draining = False
+        self.problem = ""
+        """Why the newest release is not the one that is served."""
+        self.clients: Counter[str] = Counter()
+
+    def current(self) -> Model:
+        """The model, or :class:`RequestError` with status 503."""
+        if self.model is None or self.draining:
+            why = "the server is shutting down" if self.draining else "the model is being loaded"
+            raise unavailable(why)
+        return self.model
+
+    @asynccontextmanager
+    async def admitted(self, request: Request) -> Any:
+        """Count a client's requests. Raises :class:`RequestError` for one too many."""
+        client = request.client.host if request.client else ""
+        if self.limits.per_client and self.clients[client] >= self.limits.per_client:
+            raise too_many(f"a client may have {self.limits.per_client} requests at a time")
+        self.clients[client] += 1
+        try:
+            yield
+        finally:
+            self.clients[client] -= 1
+            if not self.clients[client]:
+                del self.clients[client]
+
+    def deadline(self) -> float:
+        seconds = self.limits.request_seconds
+        return time.monotonic() + seconds if seconds else float("inf")
+
+
+def unavailable(why: str) -> RequestError:
+    return RequestError(why, status=503, kind="service_unavailable", code="unavailable")
+
+
+def too_many(why: str) -> RequestError:
+    return RequestError(why, status=429, kind="rate_limit_error", code="rate_limit_exceeded")
+
+
+def build(service: Service, lifespan: Any = None) -> Any:
+    """The ASGI application."""
+    routes = [
+        Route("/v1/completions", _endpoint(service, completions), methods=["POST"]),
+        Route("/v1/score", _endpoint(service, score), methods=["POST"]),
+        Route("/v1/models", _endpoint(service, models), methods=["GET"]),
+        Route("/v1/models/{name}", _endpoint(service, one_model), methods=["GET"]),
+        Route("/health", _endpoint(service, health, open_to_all=True), methods=["GET"]),
+        Route("/metrics", _endpoint(service, metrics), methods=["GET"]),
+    ]
+    handlers = {HTTPException: _not_found}
+    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)  # type: ignore[arg-type]
+
+
+Handler = Callable[[Service, Request], Awaitable[Any]]
+
+
+def _endpoint(service: Service, handler: Handler, *, open_to_all: bool = False) -> Any:
+    """A route: who may ask, errors in the interface's form, a line of log without any text."""
+
+    class Endpoint:
+        def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            self.scope, self.receive, self.send = scope, receive, send
+
+        def __await__(self) -> Any:
+            return self.answer().__await__()
+
+        async def answer(self) -> None:
+            request = Request(self.scope, self.receive)
+            began = time.perf_counter()
+            try:
+                if not open_to_all:
+                    _authorise(service, request)
+                response = await handler(service, request)
+            except RequestError as error:
+                response = failed(error)
+            except (ClientDisconnect, ClientGone):
+                return
+            status = await response(self.scope, self.receive, self.send)
+            path, code = request.url.path, status or getattr(response, "status_code", 0)
+            service.metrics.answered(path, code, time.perf_counter() - began)
+            log.info(
+                "%s %s %d %.1f ms", request.method, path, code, 1e3 * (time.perf_counter() - began)
+            )
+
+    return Endpoint
+
+
+def _authorise(service: Service, request: Request) -> None:
+    if not service.token:
+        return
+    given = request.headers.get("authorization", "")
+    wanted = f"Bearer {service.token}"
+    if not hmac.compare_digest(given.encode(), wanted.encode()):
+        raise RequestError(
+            "a valid token is needed: Authorization: Bearer TOKEN",
+            status=401,
+            kind="authentication_error",
+            code="invalid_api_key",
+        )
+
+
+def failed(error: RequestError) -> Response:
+    headers = {"Retry-After": "1"} if error.status in (429, 503) else {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return _json(answers.error(error), error.status, headers)
+
+
+def _json(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(answers.dump(document), status, headers=headers, media_type="application/json")
+
+
+UNSUPPORTED = {
+    "/v1/chat/completions": "chat is not supported: this model continues texts; use /v1/completions",
+    "/v1/responses": "responses are not supported; use /v1/completions",
+    "/v1/embeddings": "embeddings are not supported",
+    "/v1/images/generations": "images are not supported",
+    "/v1/audio/speech": "audio is not supported",
+}
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    if error.status_code == 405:
+        message = f"{request.method} is not what {path} takes"
+    else:
+        message = UNSUPPORTED.get(path, f"there is no {path[:100]} here")
+    return failed(RequestError(message, status=error.status_code, code="not_found"))
+
+
+async def read_body(service: Service, request: Request) -> bytes:
+    """The body, within the limits. Raises :class:`RequestError`."""
+    limit = service.limits.body_bytes
+    too_large = RequestError(f"the body has more than {limit} bytes", status=413)
+    if int(request.headers.get("content-length") or 0) > limit:
+        raise too_large
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(service.limits.body_seconds):
+            async for part in request.stream():
+                size += len(part)
+                if size > limit:
+                    raise too_large
+                parts.append(part)
+    except TimeoutError:
+        raise RequestError("the body did not arrive in time", status=408) from None
+    return b"".join(parts)
+
+
+async def completions(service: Service, request: Request) -> Any:
+    asked = read_completion(await read_body(service, request))
+    model = service.current()
+    model.check_name(asked.model)
+    generations = model.generations(asked, service.deadline())
+    _submit(model, [g for g in generations if g.reason is None])
+    return Answer(service, model, asked, generations)
+
+
+def _submit(model: Model, generations: list[Any]) -> None:
+    try:
+        model.loop.submit(generations)
+    except QueueFull:
+        raise too_many("the queue is full; try again") from None
+    except Draining:
+        raise unavailable("the server is shutting down") from None
+
+
+async def score(service: Service, request: Request) -> Any:
+    asked = read_scoring(await read_body(service, request))
+    model = service.current()
+    model.check_name(asked.model)
+    nats, tokens = 0.0, 0
+    for generation in model.scoring(asked.text, service.deadline()):
+        _submit(model, [generation])
+        async with Listening(request.receive, [generation]) as client:
+            await client.all()
+        if generation.reason != "length":
+            raise unavailable(generation.error or "the text could not be scored in time")
+        nats -= sum(one.logprob for one in generation.likelihoods)
+        tokens += len(generation.likelihoods)
+    size = len(asked.text.encode())
+    return _json(
+        {
+            "object": "score",
+            "model": model.name,
+            "bits_per_byte": nats / 0.6931471805599453 / size,
+            "nats": nats,
+            "tokens": tokens,
+            "bytes": size,
+        }
+    )
+
+
+def _model_card(model: Model) -> dict[str, Any]:
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": int(model.since),
+        "owned_by": "tinytx",
+        "bundle": model.bundle.id,
+        "precision": model.precision,
+        "max_model_len": model.bundle.manifest.model.max_seq_length,
+    }
+
+
+async def models(service: Service, request: Request) -> Response:
+    return _json({"object": "list", "data": [_model_card(service.current())]})
+
+
+async def one_model(service: Service, request: Request) -> Response:
+    model = service.current()
+    model.check_name(request.path_params["name"])
+    return _json(_model_card(model))
+
+
+async def health(service: Service, request: Request) -> Response:
+    """200 when a request would be taken, else 503; open to all, so that a watch needs no token."""
+    model = service.model
+    state = "draining" if service.draining else "ok" if model else "loading"
+    document: dict[str, Any] = {"status": state, "problem": service.problem or None}
+    if model:
+        document |= {
+            "release": model.bundle.id,
+            "precision": model.precision,
+            "since": int(model.since),
+            "slots": model.loop.batch.slots,
+            "running": model.loop.running,
+            "waiting": model.loop.waiting,
+        }
+    return _json(document, 200 if state == "ok" else 503)
+
+
+async def metrics(service: Service, request: Request) -> Response:
+    text, kind = service.metrics.render()
+    return Response(text, media_type=kind)

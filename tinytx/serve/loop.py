@@ -1,0 +1,182 @@
+"""The batching loop: who waits, who runs, one step for all of them at a time.
+
+It shares the thread with the HTTP server: for a slice of time the model runs, then the server has
+its turn. So nothing is handed between threads, and a client that has gone is known before the next
+step. Sequences join and leave between steps. A prompt runs in chunks, one between two steps, so
+that it holds up the others by one chunk at most.
+
+Nothing here decides what a text is: each row's next token depends on its own logits, and those
+have the same bits in any company (:mod:`tinytx.serve.startup` looks whether that holds).
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from tinytx.runtime.batch import PROMPT_CHUNK, Batch
+from tinytx.runtime.engine import Logits
+from tinytx.serve.generation import Generation
+
+log = logging.getLogger(__name__)
+SLICE = 0.002
+"""Seconds for which the model runs before the server has its turn; a step is never cut."""
+
+
+class QueueFull(Exception):
+    """No more requests are taken now."""
+
+
+class Draining(Exception):
+    """No more requests are taken at all: the server, or this model, is on its way out."""
+
+
+class Loop:
+    """Runs generations on a batch. All methods are for one thread, that of the event loop."""
+
+    def __init__(self, batch: Batch, most_waiting: int) -> None:
+        """At most ``most_waiting`` generations wait for a slot."""
+        self.batch, self.most_waiting = batch, most_waiting
+        self.steps = self.step_rows = 0
+        """Runs of the graph so far, and the rows of all of them together."""
+        self._waiting: deque[Generation] = deque()
+        self._prompting: Generation | None = None
+        self._prompt_at = 0
+        self._running: list[Generation] = []  # by slot
+        self._next: list[int] = []  # the token that each appends in the next step
+        self._work = asyncio.Event()
+        self._draining = False
+
+    @property
+    def running(self) -> int:
+        """Generations that have a slot."""
+        return len(self._running) + (self._prompting is not None)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, generations: Sequence[Generation]) -> None:
+        """Take all of a request's generations, or none: raises :class:`QueueFull` when some would
+        find no place, :class:`Draining` when the loop is ending."""
+        if self._draining:
+            raise Draining
+        free = self.batch.slots - self.running
+        if len(self._waiting) + len(generations) > self.most_waiting + max(free, 0):
+            raise QueueFull
+        self._waiting.extend(generations)
+        self._work.set()
+
+    def drain(self) -> None:
+        """Take nothing more; :meth:`run` returns when all that is here has ended."""
+        self._draining = True
+        self._work.set()
+
+    async def run(self) -> None:
+        """Until :meth:`drain` was called and everything has ended."""
+        while True:
+            if not (self._waiting or self.running):
+                if self._draining:
+                    return
+                self._work.clear()
+                await self._work.wait()
+                continue
+            self._slice(time.monotonic() + SLICE)
+            for generation in self._running:
+                if generation.streamed:
+                    generation.news.set()
+            await asyncio.sleep(0)
+
+    def _slice(self, until: float) -> None:
+        """Run for a while; what goes wrong ends the texts that it hits, never the loop."""
+        try:
+            self._clear(time.monotonic())
+            while True:
+                self._prompt()
+                if self._running:
+                    self._step()
+                if not self.running or time.monotonic() >= until:
+                    return
+        except Exception as error:  # of onnxruntime, whose types share no base; or a fault of ours
+            log.exception("a step failed")
+            self._fail(f"the model could not be run: {type(error).__name__}")
+
+    def _fail(self, why: str) -> None:
+        for generation in [*self._running, *[self._prompting] * bool(self._prompting)]:
+            assert generation is not None
+            generation.end("failed", why)
+        self._running.clear()
+        self._next.clear()
+        self._prompting = None
+
+    def _clear(self, now: float) -> None:
+        """Let go of who has gone, or has no time left, wherever they are."""
+        everyone: Iterable[Generation] = (
+            *self._waiting,
+            *self._running,
+            *[self._prompting] * (self._prompting is not None),  # type: ignore[list-item]
+        )
+        ended = False
+        for generation in everyone:
+            if generation.deadline <= now:
+                generation.end("deadline")
+            ended = ended or generation.reason is not None
+        if not ended:
+            return
+        self._waiting = deque(g for g in self._waiting if g.reason is None)
+        if self._prompting is not None and self._prompting.reason is not None:
+            self._prompting = None
+        self._leave()
+
+    def _prompt(self) -> None:
+        """One chunk of the prompt that is being read, or of the next one that waits."""
+        if self._prompting is None:
+            if not self._waiting or len(self._running) == self.batch.slots:
+                return
+            self._prompting, self._prompt_at = self._waiting.popleft(), 0
+        generation = self._prompting
+        logits = self.batch.prompt(generation.ids, self._prompt_at)
+        self._prompt_at += PROMPT_CHUNK
+        if self._prompt_at < len(generation.ids):
+            return
+        self._prompting = None
+        token = generation.choose(logits)
+        generation.accept(token)
+        if generation.reason is None:
+            self.batch.enter(len(self._running), generation.ids)
+            self._running.append(generation)
+            self._next.append(token)
+
+    def _step(self) -> None:
+        """The next token of each running text."""
+        logits = self.batch.step(self._next)
+        self.steps += 1
+        self.step_rows += len(self._next)
+        tokens = self._choose(logits)
+        self._next = tokens
+        ended = False
+        for generation, token in zip(self._running, tokens, strict=True):
+            generation.accept(token)
+            ended = ended or generation.reason is not None
+        if ended:
+            self._leave()
+
+    def _choose(self, logits: Logits) -> list[int]:
+        if all(generation.plain for generation in self._running):
+            found: list[int] = logits.argmax(axis=1).tolist()
+            return found
+        pairs = zip(self._running, logits, strict=True)
+        return [generation.choose(row) for generation, row in pairs]
+
+    def _leave(self) -> None:
+        """Who has ended gives its slot to the last one, from the last slot on."""
+        for slot in range(len(self._running) - 1, -1, -1):
+            if self._running[slot].reason is None:
+                continue
+            last = len(self._running) - 1
+            if slot != last:
+                self.batch.move(last, slot)
+                self._running[slot], self._next[slot] = self._running[last], self._next[last]
+            self._running.pop()
+            self._next.pop()

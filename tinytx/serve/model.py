@@ -1,0 +1,136 @@
+"""A loaded bundle that answers: its batch, the loop that runs it, and what a request means to it."""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tinytx.bundle import Bundle, Precision
+from tinytx.runtime.sampling import Sampling
+from tinytx.runtime.text import TextStream
+from tinytx.serve.generation import Generation
+from tinytx.serve.loop import Loop
+from tinytx.serve.requests import Completion, RequestError
+from tinytx.tokenizer import Tokenizer
+
+DEFAULT_TOKENS = 16
+"""How many tokens a request gets that does not say: OpenAI's own default."""
+
+
+@dataclass
+class Model:
+    """One release that is being served."""
+
+    bundle: Bundle
+    precision: Precision
+    tokenizer: Tokenizer
+    loop: Loop
+    since: float = field(default_factory=time.time)
+    """Seconds since 1970."""
+
+    @property
+    def name(self) -> str:
+        return f"tinytx-{self.bundle.id[:12]}"
+
+    def check_name(self, asked: str | None) -> None:
+        """Raises :class:`RequestError` when ``asked`` is another model."""
+        if asked not in (None, "tinytx", self.name, self.bundle.id):
+            raise RequestError(
+                f"there is no model {asked[:100]!r} here; this server has {self.name!r}",
+                "model",
+                status=404,
+                code="model_not_found",
+            )
+
+    def ids(self, prompt: str | list[int], most: int) -> list[int]:
+        """Token ids of a prompt, the start token first, which leaves room for ``most`` more.
+
+        Raises :class:`RequestError` for a prompt that is no text, no tokens or too long."""
+        facts = self.bundle.manifest.model
+        if isinstance(prompt, str):
+            try:
+                prompt.encode()
+            except UnicodeEncodeError as error:
+                raise RequestError("prompt is not valid Unicode text", "prompt") from error
+            prompt = self.tokenizer.encode(prompt)
+        elif max(prompt, default=0) >= facts.vocab_size:
+            raise RequestError(
+                f"a token id is below {facts.vocab_size}, not {max(prompt)}", "prompt"
+            )
+        ids = [self.tokenizer.start_id, *prompt]
+        room = facts.max_seq_length + 1 - len(ids)
+        if room < max(most, 1):
+            raise RequestError(
+                f"the prompt has {len(prompt)} tokens; this model's context of "
+                f"{facts.max_seq_length} has room for {max(room, 0)} after it, and {most} were asked",
+                "max_tokens" if room > 0 else "prompt",
+                code="context_length_exceeded",
+            )
+        return ids
+
+    def generations(self, asked: Completion, deadline: float) -> list[Generation]:
+        """One for each choice of each prompt, in the order of the answer's indices."""
+        seed = int.from_bytes(os.urandom(4), "little") if asked.seed is None else asked.seed
+        made, news = [], asyncio.Event()
+        for prompt in asked.prompts:
+            ids = self.ids(prompt, asked.max_tokens or 0)
+            room = self.bundle.manifest.model.max_seq_length + 1 - len(ids)
+            most = min(DEFAULT_TOKENS, room) if asked.max_tokens is None else asked.max_tokens
+            for choice in range(asked.n or 1):
+                sampling = asked.sampling(choice, seed)
+                made.append(self._one(asked, ids, most, sampling, deadline, news))
+        return made
+
+    def _one(
+        self,
+        asked: Completion,
+        ids: list[int],
+        most: int,
+        sampling: Sampling,
+        deadline: float,
+        news: asyncio.Event,
+    ) -> Generation:
+        told = bool(asked.echo) and asked.logprobs is not None
+        return Generation(
+            ids[:1] if told else ids,
+            most,
+            sampling=sampling,
+            forced=ids[1:] if told else (),
+            text=TextStream(self.tokenizer.piece_bytes, asked.stops),
+            streamed=bool(asked.stream),
+            likelihoods=asked.logprobs,
+            deadline=deadline,
+            news=news,
+        )
+
+    def scoring(self, text: str, deadline: float) -> list[Generation]:
+        """What :func:`tinytx.runtime.scoring.score` does, window by window."""
+        ids = self.ids_of(text)
+        limit = self.bundle.manifest.model.max_seq_length
+        return [
+            Generation(
+                window[:1],
+                0,
+                sampling=Sampling(),
+                text=TextStream(self.tokenizer.piece_bytes),
+                forced=window[1:],
+                likelihoods=0,
+                deadline=deadline,
+            )
+            for window in _windows(ids, limit)
+        ]
+
+    def ids_of(self, text: str) -> list[int]:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise RequestError("text is not valid Unicode text", "text") from error
+        if not text:
+            raise RequestError("text must not be empty", "text")
+        return [self.tokenizer.start_id, *self.tokenizer.encode(text)]
+
+
+def _windows(ids: Sequence[int], limit: int) -> list[Sequence[int]]:
+    """Cut so that each token but the first is predicted once, from at most ``limit`` before it."""
+    return [ids[start : start + limit + 1] for start in range(0, len(ids) - 1, limit)]
