@@ -1,4 +1,4 @@
-"""Many contexts of one model: each has a slot with a cache of its own, and a step runs them together.
+"""Many contexts of one model: each has a slot with a cache, and a step runs them together.
 
 The graph of :mod:`tinytx.export.graph` takes a batch. Rows that step together must lie side by side
 in the cache, so the slots in use are always 0 ... n - 1: who leaves is replaced by the last one.

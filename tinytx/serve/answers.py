@@ -26,7 +26,7 @@ class Told:
         self._told = 0
 
     def upto(self, found: Sequence[Likelihood], length: int) -> dict[str, list[Any]]:
-        """Those of ``found`` not told yet that begin in the answer's first ``length`` characters."""
+        """Those of ``found`` not told yet that begin in the first ``length`` characters."""
         names = ("tokens", "token_logprobs", "top_logprobs", "text_offset", "bytes")
         rows: dict[str, list[Any]] = {name: [] for name in names}
         while self._told < len(found) and self._offset < length:

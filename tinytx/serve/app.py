@@ -103,7 +103,7 @@ def build(service: Service, lifespan: Any = None) -> Any:
         Route("/metrics", _endpoint(service, metrics), methods=["GET"]),
     ]
     handlers = {HTTPException: _not_found}
-    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)  # type: ignore[arg-type]
+    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
 
 
 Handler = Callable[[Service, Request], Awaitable[Any]]
@@ -166,7 +166,7 @@ def _json(document: object, status: int = 200, headers: dict[str, str] | None = 
 
 
 UNSUPPORTED = {
-    "/v1/chat/completions": "chat is not supported: this model continues texts; use /v1/completions",
+    "/v1/chat/completions": "chat is not supported: this model continues texts (/v1/completions)",
     "/v1/responses": "responses are not supported; use /v1/completions",
     "/v1/embeddings": "embeddings are not supported",
     "/v1/images/generations": "images are not supported",

@@ -152,7 +152,7 @@ class Answer:
     def _events(self, unfinished: list[int]) -> list[bytes]:
         """What is new, as events; who has ended is taken from ``unfinished``, and all are when
         one has failed."""
-        events = []
+        events: list[bytes] = []
         for i in list(unfinished):
             generation = self._generations[i]
             reason = generation.reason

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 from tinytx.runtime.batch import PROMPT_CHUNK, Batch
 from tinytx.runtime.engine import Logits
@@ -103,22 +103,23 @@ class Loop:
             self._fail(f"the model could not be run: {type(error).__name__}")
 
     def _fail(self, why: str) -> None:
-        for generation in [*self._running, *[self._prompting] * bool(self._prompting)]:
-            assert generation is not None
-            generation.end("failed", why)
+        for generation in self._everyone():
+            if generation not in self._waiting:
+                generation.end("failed", why)
         self._running.clear()
         self._next.clear()
         self._prompting = None
 
+    def _everyone(self) -> Iterator[Generation]:
+        yield from self._waiting
+        yield from self._running
+        if self._prompting is not None:
+            yield self._prompting
+
     def _clear(self, now: float) -> None:
         """Let go of who has gone, or has no time left, wherever they are."""
-        everyone: Iterable[Generation] = (
-            *self._waiting,
-            *self._running,
-            *[self._prompting] * (self._prompting is not None),  # type: ignore[list-item]
-        )
         ended = False
-        for generation in everyone:
+        for generation in self._everyone():
             if generation.deadline <= now:
                 generation.end("deadline")
             ended = ended or generation.reason is not None

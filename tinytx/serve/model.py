@@ -1,4 +1,4 @@
-"""A loaded bundle that answers: its batch, the loop that runs it, and what a request means to it."""
+"""A loaded bundle that answers: its batch, its loop, and what a request means to it."""
 
 import asyncio
 import os
@@ -63,7 +63,7 @@ class Model:
         if room < max(most, 1):
             raise RequestError(
                 f"the prompt has {len(prompt)} tokens; this model's context of "
-                f"{facts.max_seq_length} has room for {max(room, 0)} after it, and {most} were asked",
+                f"{facts.max_seq_length} has room for {max(room, 0)} more, and {most} were asked",
                 "max_tokens" if room > 0 else "prompt",
                 code="context_length_exceeded",
             )

@@ -1,4 +1,4 @@
-"""A request's JSON, checked: what it asks for as one typed value, or an error with the field at fault.
+"""A request's JSON, checked: one typed value, or an error that names the field at fault.
 
 The fields are those of OpenAI's completions interface and three more (top_k, min_p,
 repetition_penalty). A field that this server does not know, or knows and does not do, is refused

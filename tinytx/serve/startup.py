@@ -1,5 +1,5 @@
-"""Which precision to serve, found out on this machine: whose rows have the same bits in any company,
-and which of those makes the most tokens.
+"""Which precision to serve, found out on this machine: the fastest of those whose rows have the
+same bits in any company.
 
 A quantised product may have other bits for a row alone than for the same row beside others: that
 depends on the processor and on the shape. Then a text would depend on who else is being served, so
