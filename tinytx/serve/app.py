@@ -92,7 +92,7 @@ def too_many(why: str) -> RequestError:
     return RequestError(why, status=429, kind="rate_limit_error", code="rate_limit_exceeded")
 
 
-def build(service: Service, lifespan: Any = None) -> Any:
+def build(service: Service) -> Any:
     """The ASGI application."""
     routes = [
         Route("/v1/completions", _endpoint(service, completions), methods=["POST"]),
@@ -103,7 +103,7 @@ def build(service: Service, lifespan: Any = None) -> Any:
         Route("/metrics", _endpoint(service, metrics), methods=["GET"]),
     ]
     handlers = {HTTPException: _not_found}
-    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    return Starlette(routes=routes, exception_handlers=handlers)
 
 
 Handler = Callable[[Service, Request], Awaitable[Any]]
