@@ -22,7 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tinytx.bundle import TOKENIZER, Bundle, Precision
 from tinytx.errors import BundleError, PrerequisiteError, TinytxError, TokenizerError
-from tinytx.runtime import golden
+from tinytx.runtime import footprint, golden
 from tinytx.serve import startup
 from tinytx.serve.app import Service, build
 from tinytx.serve.loop import Loop
@@ -86,7 +86,9 @@ def load_model(settings: Settings, *, prove: bool = False) -> tuple[Model, list[
         tokenizer = Tokenizer(data, str(bundle.folder / TOKENIZER))
     except TokenizerError as error:
         raise BundleError(error.message) from error
+    footprint.give_back()  # what only importing needed: the peak is then here
     precision, batch, trials = startup.choose(bundle, settings.slots, settings.precision)
+    footprint.give_back()
     return Model(bundle, precision, tokenizer, Loop(batch, settings.waiting)), trials
 
 
@@ -149,7 +151,7 @@ class Releases:
         try:
             model = await asyncio.to_thread(self._load)
         except TinytxError as error:
-            self._service.problem = error.message
+            self._service.problem = f"a release was refused: {type(error).__name__}; see the log"
             log.error("the new release is not served: %s", error.message)
         else:
             self._service.problem = ""
