@@ -20,6 +20,7 @@ ALLOWED = {
     "errors": set(),
     "config": {"errors"},
     "presets": set(),
+    "wording": set(),
     "cache": set(),
     "workspace": {"config", "errors"},
     "files": {"errors"},
@@ -38,13 +39,14 @@ ALLOWED = {
     },
     "cli": {
         "sweep", "train", "export", "runtime", "measure", "remote", "bundle", "tokenizer",
-        "workspace", "config", "errors", "presets",
+        "workspace", "config", "errors", "presets", "wording",
     },
 }  # fmt: skip
 # part: what it may import beyond the standard library
 FOREIGN = {
     "errors": set(),
     "presets": set(),
+    "wording": set(),
     "pairs": set(),
     "cache": set(),
     "workspace": set(),

@@ -60,9 +60,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit with the code of :mod:`tinytx.errors`."""
     signal.signal(signal.SIGTERM, _on_sigterm)
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by who started us
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
