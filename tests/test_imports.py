@@ -21,6 +21,7 @@ ALLOWED = {
     "config": {"errors"},
     "presets": set(),
     "wording": set(),
+    "packages": set(),
     "cache": set(),
     "workspace": {"config", "errors"},
     "files": {"errors"},
@@ -28,8 +29,10 @@ ALLOWED = {
     "tokenizer": {"config", "errors"},
     "pairs": set(),
     "runtime": {"tokenizer", "bundle", "cache", "pairs", "config", "errors"},
-    "measure": {"runtime", "bundle", "tokenizer", "workspace", "config", "errors"},
-    "train": {"tokenizer", "workspace", "cache", "pairs", "config", "errors"},
+    "measure": {
+        "runtime", "bundle", "tokenizer", "workspace", "packages", "config", "errors",
+    },
+    "train": {"tokenizer", "workspace", "cache", "pairs", "packages", "config", "errors"},
     "export": {
         "train", "runtime", "bundle", "tokenizer", "workspace", "config", "errors",
     },
@@ -40,6 +43,7 @@ ALLOWED = {
     "cli": {
         "sweep", "train", "export", "runtime", "measure", "remote", "bundle", "tokenizer",
         "workspace", "config", "errors", "presets", "wording",
+        "packages",
     },
 }  # fmt: skip
 # part: what it may import beyond the standard library
@@ -47,6 +51,7 @@ FOREIGN = {
     "errors": set(),
     "presets": set(),
     "wording": set(),
+    "packages": set(),
     "pairs": set(),
     "cache": set(),
     "workspace": set(),

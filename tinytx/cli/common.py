@@ -39,15 +39,16 @@ def print_json(document: object) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def require(purpose: str, *packages: str, extras: str = "train,export") -> None:
+def require(purpose: str, *packages: str) -> None:
     """Raise :class:`PrerequisiteError` when a package that ``purpose`` needs is not installed."""
     from importlib.util import find_spec
 
     from tinytx.errors import PrerequisiteError
+    from tinytx.packages import how_to_install
 
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
         raise PrerequisiteError(
             f"`tinytx {purpose}` needs {', '.join(missing)}, which is not installed",
-            f"pip install 'tinytx[{extras}]'",
+            how_to_install(*missing),
         )

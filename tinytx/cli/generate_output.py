@@ -88,7 +88,8 @@ def _tell(engine: Engine, done: list[Done], request: Request) -> None:
         if outcome.stopped == "context":
             out.print(f"({which}stopped: {context} is full; --when-full slide goes on)")
         if dropped := outcome.prompt_dropped:
-            out.print(f"({which}the prompt is too long: its first {counted(dropped, 'token')} went)")
+            went = counted(dropped, "token")
+            out.print(f"({which}the prompt is too long: its first {went} went)")
         if outcome.slides:
             out.print(f"({which}{context} was full; its older half went, {outcome.slides} x)")
     tokens = sum(outcome.tokens for *_, outcome in done)

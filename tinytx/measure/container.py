@@ -37,6 +37,7 @@ from tinytx.measure.devices import Device
 from tinytx.measure.limits import BEYOND, CANARY, RESERVE, LimitProof, available
 from tinytx.measure.report import Report, overall
 from tinytx.measure.stored import parse_report
+from tinytx.packages import how_to_install
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def connect() -> Any:
     except ImportError as error:
         raise PrerequisiteError(
             "`tinytx bench --container` needs the Python package docker, which is not installed",
-            "pip install 'tinytx[container]'",
+            how_to_install("docker"),
         ) from error
     try:
         client = DockerClient.from_env()
