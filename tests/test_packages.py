@@ -29,7 +29,7 @@ def test_the_requirements_are_those_of_the_project_file() -> None:
     }
 
 
-def test_nothing_advises_a_name_that_is_another_project_on_the_index() -> None:
+def test_nothing_advises_to_take_this_project_from_the_index_where_it_is_not() -> None:
     listed = ["README.md", "compose.yaml", *ROOT.glob("docs/*.md"), *ROOT.rglob("tinytx/**/*.py")]
     listed += [*ROOT.glob("bench/*.py"), *ROOT.glob("docker/*")]
     texts = {path: (ROOT / path).read_text() for path in listed if (ROOT / path).is_file()}

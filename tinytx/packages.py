@@ -1,7 +1,7 @@
 """How a package that is not there is installed: said in one place, so that it is right everywhere.
 
-The packages themselves are named, never ``tinytx[train]``: on the package index the name tinytx
-belongs to another project.
+The packages themselves are named, never ``tinytx[train]``: this project is not on the package
+index, and what has its name there is not ours.
 """
 
 import platform
