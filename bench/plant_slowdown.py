@@ -13,7 +13,7 @@ from pathlib import Path
 
 WRAPPED = """
 import sys, time
-from tinytx.measure import worker
+from tinytx.measure.run import worker
 from tinytx.runtime.engine import Engine
 
 share = float(sys.argv[1])
@@ -42,10 +42,10 @@ def slowed(share: float) -> tuple[str, ...]:
 
 def main() -> None:
     from tinytx.cli.common import console
-    from tinytx.cli.comparison_table import print_comparison, progress_on
-    from tinytx.measure.compare import compare_bundles
-    from tinytx.measure.difference import PAIRS
-    from tinytx.measure.interleave import InterleaveSettings, interleave
+    from tinytx.cli.compare.table import print_comparison, progress_on
+    from tinytx.measure.compare.comparing import compare_bundles
+    from tinytx.measure.compare.estimates import PAIRS
+    from tinytx.measure.compare.interleave import InterleaveSettings, interleave
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path)

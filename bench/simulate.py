@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinytx.measure import stats
-from tinytx.measure.scenarios import NextToken
+from tinytx.measure.policy.scenarios import NextToken
 
 Array = NDArray[np.float64]
 Random = np.random.Generator

@@ -67,9 +67,14 @@ FOREIGN = {
     "sweep": {"optuna", "sqlalchemy", "msgspec"},
     "cli": {"click", "rich", "msgspec", "psutil"},
 }
+ROOMS = (
+    *("stats", "memory", "machine", "policy", "limits", "record", "verdict", "run", "compare"),
+    *("pages", "doctor"),
+)
+"""The rooms of measure, each resting only on those before it."""
 IMPORTED_LAZILY = {
-    "cli/progress.py", "cli/tables.py", "cli/comparison_table.py", "cli/generate_output.py",
-    "cli/generate_request.py", "cli/sweep_output.py",
+    "cli/progress.py", "cli/tables.py", "cli/compare/table.py", "cli/generate/output.py",
+    "cli/generate/request.py", "cli/sweep/output.py",
 }  # fmt: skip
 """Heavy modules of cli, most of which draw; they are imported inside functions only."""
 
@@ -101,15 +106,25 @@ def violations(path: str, source: str) -> list[str]:
             other = rest[0] if rest else part  # "import tinytx" asks for the version or the path
             if other not in {part, "__version__"} | ALLOWED[part]:
                 wrong.append(f"{path}: {name} is against the direction")
+            elif rest and other == "measure" == part and not rests_on(path, rest):
+                wrong.append(f"{path}: {name} is in a room above")
         elif first not in sys.stdlib_module_names and first not in FOREIGN[part]:
             wrong.append(f"{path}: {name} is not for {part}")
     if part == "cli" and path not in IMPORTED_LAZILY:
         for name in imports(tree, top_level=True):
             first, *rest = name.split(".")
-            drawing = first == "tinytx" and f"{'/'.join(rest[:2])}.py" in IMPORTED_LAZILY
+            drawing = first == "tinytx" and IMPORTED_LAZILY & {
+                f"{'/'.join(rest[:length])}.py" for length in (2, 3)
+            }
             if first in HEAVY or drawing or (first == "tinytx" and HEAVY_PARTS & {*rest[:1]}):
                 wrong.append(f"{path}: {name} belongs inside a function")
     return wrong
+
+
+def rests_on(path: str, name: list[str]) -> bool:
+    """Whether a module of measure may import ``measure.ROOM...``: its own room, or one below."""
+    rooms = [path.split("/")[1].removesuffix(".py"), *name[1:2]]
+    return len(rooms) == 2 and ROOMS.index(rooms[1]) <= ROOMS.index(rooms[0])
 
 
 def modules() -> list[str]:
@@ -123,6 +138,8 @@ def test_every_part_of_tinytx_is_in_the_table() -> None:
     parts = {path.split("/")[0].removesuffix(".py") for path in modules()}
     assert parts <= set(ALLOWED)
     assert parts <= set(FOREIGN)
+    rooms = {path.split("/")[1].removesuffix(".py") for path in modules() if "measure/" in path}
+    assert rooms == set(ROOMS)
     assert len(modules()) > 40
 
 
@@ -146,13 +163,17 @@ def test_packages_do_nothing_at_import() -> None:
         ("runtime/x.py", "try:\n    import onnx.checker\nexcept ImportError:\n    pass"),
         ("runtime/x.py", "from tinytx.workspace import Workspace"),
         ("runtime/x.py", "def f():\n    from tinytx.train import model"),
-        ("measure/x.py", "import torch.nn as nn"),
-        ("measure/x.py", "from tinytx.export import graph"),
+        ("measure/run/x.py", "import torch.nn as nn"),
+        ("measure/machine/x.py", "from tinytx.measure.policy.budgets import Row"),
+        ("measure/stats.py", "from tinytx.measure import memory"),
+        ("measure/record/x.py", "def f():\n    from tinytx.measure.run import bench"),
+        ("measure/run/x.py", "import tinytx.measure"),
+        ("measure/run/x.py", "from tinytx.export import graph"),
         ("train/x.py", "from tinytx.runtime.engine import Engine"),
         ("train/x.py", "import onnx"),
         ("train/x.py", "import rich"),
         ("train/x.py", "from tinytx.sweep import space"),
-        ("measure/x.py", "import optuna"),
+        ("measure/run/x.py", "import optuna"),
         ("sweep/x.py", "import torch"),
         ("export/x.py", "from tinytx.cli.common import console"),
         ("export/x.py", "from tinytx.measure import stats"),
@@ -162,6 +183,7 @@ def test_packages_do_nothing_at_import() -> None:
         ("cli/x.py", "class A:\n    import msgspec"),
         ("cli/x.py", "from tinytx.cli.progress import make_reporter"),
         ("cli/x.py", "from tinytx.cli import tables"),
+        ("cli/sweep/x.py", "from tinytx.cli.generate import output"),
         ("cli/x.py", "def f():\n    import torch"),
     ],
 )
@@ -177,6 +199,7 @@ def test_a_planted_violation_is_found(path: str, source: str) -> None:
         ("cli/x.py", "from tinytx.errors import UsageError\nimport json, click"),
         ("export/x.py", "import torch\nfrom tinytx.train.model import Transformer"),
         ("runtime/x.py", "import numpy\nfrom tinytx import bundle"),
+        ("measure/run/x.py", "from tinytx.measure.run import worker\nimport tinytx.measure.stats"),
     ],
 )
 def test_what_the_rule_allows_is_allowed(path: str, source: str) -> None:
@@ -225,7 +248,8 @@ def test_every_light_module_loads_and_a_bundle_runs_where_torch_and_onnx_cannot_
         for path in modules()
         if not path.startswith(("train/", "export/", "sweep/"))
     ]
-    assert {"tinytx.runtime.engine", "tinytx.measure.bench", "tinytx.cli.train"} <= set(light)
+    known = {"tinytx.runtime.engine", "tinytx.measure.run.bench", "tinytx.cli.train.command"}
+    assert known <= set(light)
     result = python(WITHOUT_TORCH, str(tiny_bundle), *light)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("The")

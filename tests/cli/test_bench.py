@@ -14,15 +14,15 @@ import psutil
 import pytest
 
 from tinytx.cli.main import run
-from tinytx.measure import bench as benches
-from tinytx.measure.attribution import Attribution, Part
-from tinytx.measure.bench import BenchSettings
-from tinytx.measure.budgets import Budget, Figure, judge
-from tinytx.measure.devices import standing
-from tinytx.measure.limits import LimitProof
-from tinytx.measure.machine import observe
-from tinytx.measure.report import BundleFacts, Report, overall
-from tinytx.measure.scenarios import FirstToken, NextToken, Scenarios
+from tinytx.measure.limits.canary import LimitProof
+from tinytx.measure.machine.facts import observe
+from tinytx.measure.memory.attribution import Attribution, Part
+from tinytx.measure.policy.budgets import Budget, Figure, judge
+from tinytx.measure.policy.devices import standing
+from tinytx.measure.policy.scenarios import FirstToken, NextToken, Scenarios
+from tinytx.measure.record.report import BundleFacts, Report, overall
+from tinytx.measure.run import bench as benches
+from tinytx.measure.run.bench import BenchSettings
 
 FIGURES = {
     "rss": Figure(measured=80e6, lower=80e6, upper=80e6, basis="by hand"),

@@ -9,10 +9,10 @@ import pytest
 
 from tinytx.cli.main import run
 from tinytx.errors import PrerequisiteError
-from tinytx.measure import container
-from tinytx.measure.confinement import ContainerFacts, limits_for
-from tinytx.measure.container import Request
-from tinytx.measure.stored import read_report
+from tinytx.measure.limits.confinement import ContainerFacts, limits_for
+from tinytx.measure.record.reading import read_report
+from tinytx.measure.run import container
+from tinytx.measure.run.container import Request
 
 STORED = Path(__file__).parents[1] / "fixtures" / "report-1.json"
 

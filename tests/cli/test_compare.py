@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from tinytx.cli.main import run
-from tinytx.measure import report as reports
-from tinytx.measure.budgets import Verdict
-from tinytx.measure.machine import observe
-from tinytx.measure.protocol import Answer
-from tinytx.measure.report import BundleFacts, ProcessRun, Report, Scenario
+from tinytx.measure.machine.facts import observe
+from tinytx.measure.policy.budgets import Verdict
+from tinytx.measure.record import report as reports
+from tinytx.measure.record.protocol import Answer
+from tinytx.measure.record.report import BundleFacts, ProcessRun, Report, Scenario
 
 
 def stored(path: Path, nanoseconds: int, threads: int = 1) -> str:

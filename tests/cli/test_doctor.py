@@ -5,8 +5,9 @@ import json
 import pytest
 
 from tinytx.cli.main import run
-from tinytx.measure import doctor, native
+from tinytx.measure import doctor
 from tinytx.measure.doctor import Ability, Check, Diagnosis
+from tinytx.measure.machine import native
 
 ADVICE = Check(name="C++ compiler", ok=False, found="none [red]", remedy="install one")
 GOOD = Check(name="numpy", ok=True, found="1.0")

@@ -225,7 +225,7 @@ def test_text_streams_on_a_terminal_and_when_asked(
     written: list[str] = []
     monkeypatch.setattr("click.echo", lambda text="", **_: written.append(text))
     monkeypatch.setattr(
-        "tinytx.cli.generate_output.click.echo", lambda text="", **_: written.append(text)
+        "tinytx.cli.generate.output.click.echo", lambda text="", **_: written.append(text)
     )
     arguments = ["generate", str(tiny_bundle), "The", "--max-tokens", "9", "--seed", "1", "--quiet"]
     counts = {}

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-import tinytx.cli.bench
+import tinytx.cli.bench.command
 import tinytx.config
-import tinytx.measure.bench
+import tinytx.measure.run.bench
 from tinytx.cli.main import run
 from tinytx.config import Settings
-from tinytx.measure.budgets import Verdict
-from tinytx.measure.report import Report
-from tinytx.measure.scenarios import EndToEnd, FirstToken, NextToken, Scenarios
-from tinytx.measure.stored import read_report
+from tinytx.measure.policy.budgets import Verdict
+from tinytx.measure.policy.scenarios import EndToEnd, FirstToken, NextToken, Scenarios
+from tinytx.measure.record.reading import read_report
+from tinytx.measure.record.report import Report
 
 SMALL = {
     "corpus": {"train_bytes": 150_000, "val_bytes": 15_000},
@@ -58,7 +58,7 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
         end_to_end=EndToEnd(tokens=8, samples=2),
     )
     patch.setattr(tinytx.config, "load_settings", load)
-    patch.setattr(tinytx.measure.bench, "load_scenarios", lambda: short)
+    patch.setattr(tinytx.measure.run.bench, "load_scenarios", lambda: short)
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +122,7 @@ def test_only_what_was_proven_is_shown_again_without_measuring(
         asked.append(arguments)
         return replace(measured, verdict=verdicts[len(asked) - 1])
 
-    monkeypatch.setattr(tinytx.cli.bench, "bench_with_progress", bench)
+    monkeypatch.setattr(tinytx.cli.bench.command, "bench_with_progress", bench)
     counts = []
     for _ in range(3):
         run(["quickstart", "--output-dir", str(output), "--quiet"])

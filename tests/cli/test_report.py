@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tinytx.cli.main import run
-from tinytx.measure.stored import parse_report, read_report
+from tinytx.measure.record.reading import parse_report, read_report
 
 STORED = Path(__file__).parents[1] / "fixtures" / "report-1.json"
 

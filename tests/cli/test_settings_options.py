@@ -9,9 +9,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tinytx.cli import train
-from tinytx.cli.settings_fields import Field, docstrings, fields
-from tinytx.cli.settings_options import SettingOption, settings_of
+from tinytx.cli.settings.fields import Field, docstrings, fields
+from tinytx.cli.settings.options import SettingOption, settings_of
+from tinytx.cli.train import command as train
 from tinytx.config import SECTIONS, Settings, as_dict
 from tinytx.errors import UsageError
 from tinytx.presets import PRESETS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tinytx.cli.main import run
-from tinytx.cli.sweep import seconds
+from tinytx.cli.sweep.command import seconds
 from tinytx.errors import UsageError
 
 Shown = pytest.CaptureFixture[str]

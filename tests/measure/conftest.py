@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tinytx.measure.groups import Place
-from tinytx.measure.hierarchy import Obstacle, find_place
-from tinytx.measure.scenarios import EndToEnd, FirstToken, NextToken, Scenarios, WarmUp
+from tinytx.measure.limits.groups import Place
+from tinytx.measure.limits.hierarchy import Obstacle, find_place
+from tinytx.measure.policy.scenarios import EndToEnd, FirstToken, NextToken, Scenarios, WarmUp
 
 Tree = Callable[..., Path]
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from tinytx.errors import PrerequisiteError
-from tinytx.measure import doctor, native
+from tinytx.measure import doctor
 from tinytx.measure.doctor import Ability, Check, Diagnosis, diagnose, failure
-from tinytx.measure.groups import Place
-from tinytx.measure.machine import observe
+from tinytx.measure.limits.groups import Place
+from tinytx.measure.machine import native
+from tinytx.measure.machine.facts import observe
 from tinytx.packages import requirement
 
 Tree = Callable[..., Path]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tinytx.config import load_settings
-from tinytx.measure.budgets import load_budgets
+from tinytx.measure.policy.budgets import load_budgets
 from tinytx.sweep.inputs import Inputs
 from tinytx.sweep.plan import Plan
 from tinytx.sweep.protocol import Done, EpochEnd, Listen, Pace, Task

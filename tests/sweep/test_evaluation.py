@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tinytx.measure.budgets import Budget, Quantity
+from tinytx.measure.policy.budgets import Budget, Quantity
 from tinytx.sweep.records import Outcome
 from tinytx.sweep.search import run_sweep
 from tinytx.sweep.study import open_study

@@ -41,7 +41,7 @@ def refuse_without_msgspec() -> None:
     """The doctor's own library is native too: it is tried in a child before it is loaded."""
     import sys
 
-    from tinytx.measure.native import try_import
+    from tinytx.measure.machine.native import try_import
 
     tried = try_import("msgspec", [sys.executable, "-P"])
     if not tried.ok:

@@ -28,6 +28,9 @@ COMMANDS = {
     "doctor": "what can this machine do: train, export, run, be measured",
 }
 
+SEVERAL_FILES = {"train", "sweep", "bench", "compare", "generate"}
+"""Commands that are a folder: the command itself is its ``command.py``."""
+
 
 class _Commands(click.Group):
     """Imports a command's module only when that command runs, so that help is quick."""
@@ -38,7 +41,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"tinytx.cli.{cmd_name}")
+        room = f"{cmd_name}.command" if cmd_name in SEVERAL_FILES else cmd_name
+        module = importlib.import_module(f"tinytx.cli.{room}")
         command: click.Command = module.command
         return command
 

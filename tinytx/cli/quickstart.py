@@ -45,13 +45,13 @@ def command(output_dir: Path, epochs: int, overwrite: bool, as_json: bool, quiet
       tinytx quickstart
     """
     require("quickstart", "torch", "onnx")
-    from tinytx.cli.bench_once import bench_once
+    from tinytx.cli.bench.once import bench_once
     from tinytx.cli.common import console
     from tinytx.cli.progress import make_reporter
-    from tinytx.cli.run_training import run_asking
+    from tinytx.cli.train.running import run_asking
     from tinytx.config import load_settings
     from tinytx.export.exporter import export
-    from tinytx.measure import report as reports
+    from tinytx.measure.record import report as reports
     from tinytx.train.job import Options
     from tinytx.train.pipeline import Pipeline
     from tinytx.workspace import Workspace

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from tinytx.cli.bench_options import outputs, page_options
+from tinytx.cli.bench.options import outputs, page_options
 from tinytx.cli.common import console, json_option, print_json, quiet_option
 from tinytx.cli.verdicts import print_verdicts
 
@@ -24,8 +24,8 @@ def command(file: Path, as_json: bool, quiet: bool, **flags: Any) -> None:
     Example:
       tinytx report report.json --html report.html --markdown report.md
     """
-    from tinytx.measure import report as reports
-    from tinytx.measure.stored import read_report
+    from tinytx.measure.record import report as reports
+    from tinytx.measure.record.reading import read_report
 
     report = read_report(file)
     files = outputs(flags)

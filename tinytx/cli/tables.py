@@ -4,10 +4,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tinytx.measure.budgets import Quantity, Row
 from tinytx.measure.doctor import Ability, Diagnosis
-from tinytx.measure.limits import LimitProof
-from tinytx.measure.report import Report, latency_rows
+from tinytx.measure.limits.canary import LimitProof
+from tinytx.measure.policy.budgets import Quantity, Row
+from tinytx.measure.record.report import Report, latency_rows
 
 COLOURS = {"PASS": "green", "FAIL": "bold red", "INVALID": "yellow"}
 

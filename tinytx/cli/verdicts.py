@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tinytx.measure.devices import Standing
-    from tinytx.measure.report import Report
+    from tinytx.measure.policy.devices import Standing
+    from tinytx.measure.record.report import Report
 
 
 def print_verdicts(report: "Report", people: "Console", details: bool = True) -> None:

@@ -1,6 +1,6 @@
 """Can this machine run, be measured, train and export? Every check with its reason and remedy.
 
-Native libraries are imported in child processes: see :mod:`tinytx.measure.native`.
+Native libraries are imported in child processes: see :mod:`tinytx.measure.machine.native`.
 """
 
 import os
@@ -15,8 +15,10 @@ from pathlib import Path
 import msgspec
 
 from tinytx.errors import PrerequisiteError, TinytxError
-from tinytx.measure import conditions, limits, memory, native
-from tinytx.measure.machine import ROOT, Machine, observe
+from tinytx.measure.limits.canary import COMMAND, guard
+from tinytx.measure.machine import conditions, native
+from tinytx.measure.machine.facts import ROOT, Machine, observe
+from tinytx.measure.memory import process
 
 PYTHON = (3, 11)
 RUN_DISK = 50_000_000
@@ -198,7 +200,7 @@ def check_proc(root: Path) -> list[Check]:
     """The two kernel features that memory is measured with."""
     prevents = (Ability.MEASURE,)
     try:
-        rss = memory.resident(root / "proc").rss
+        rss = process.resident(root / "proc").rss
         exact = Check(name="smaps_rollup", ok=True, found=f"readable ({rss / 1e6:.0f} MB here)")
     except PrerequisiteError as error:
         exact = _problem("smaps_rollup", error, prevents)
@@ -208,10 +210,10 @@ def check_proc(root: Path) -> list[Check]:
     return [exact, Check(name="clear_refs", ok=False, found=found)]
 
 
-def check_limit(root: Path, canary: tuple[str, ...] = limits.COMMAND) -> Check:
+def check_limit(root: Path, canary: tuple[str, ...] = COMMAND) -> Check:
     """Whether a memory limit can be proven: tried with a small one. Mere advice when not."""
-    with limits.guard(TRIAL_LIMIT, root, canary) as guard:
-        proof = guard.proof
+    with guard(TRIAL_LIMIT, root, canary) as guarded:
+        proof = guarded.proof
     assert proof is not None
     if proof.enforced:
         found = f"can be proven by {proof.mechanism} (canary {proof.canary})"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinytx.config import MAX_PARAMETERS
-from tinytx.measure.budgets import Budget
+from tinytx.measure.policy.budgets import Budget
 
 SETTINGS, PARAMETERS = "settings", "parameters"
 """Limits that are no budgets: settings must fit together, and there is a most of parameters."""

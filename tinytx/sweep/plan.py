@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinytx.config import Settings, as_dict, settings_from
-from tinytx.measure.budgets import Budget
+from tinytx.measure.policy.budgets import Budget
 from tinytx.sweep.space import Params, Space
 from tinytx.train.corpus.source import input_hashes
 

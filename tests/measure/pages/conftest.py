@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tinytx.measure.report import Report
-from tinytx.measure.stored import read_report
+from tinytx.measure.record.reading import read_report
+from tinytx.measure.record.report import Report
 
 STORED = Path(__file__).parents[2] / "fixtures" / "report-1.json"
 VOID = {"meta", "br", "hr", "col", "link"}

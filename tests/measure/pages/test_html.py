@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from tinytx.measure.budgets import Verdict
-from tinytx.measure.conditions import Breach
-from tinytx.measure.devices import load_device, standing
-from tinytx.measure.limits import LimitProof
+from tinytx.measure.limits.canary import LimitProof
+from tinytx.measure.machine.conditions import Breach
 from tinytx.measure.pages import html
-from tinytx.measure.report import Discarded, ProcessRun, Report
+from tinytx.measure.policy.budgets import Verdict
+from tinytx.measure.policy.devices import load_device, standing
+from tinytx.measure.record.report import Discarded, ProcessRun, Report
 
 Page = Any  # of conftest
 

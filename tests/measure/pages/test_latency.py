@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tinytx.measure import stats
-from tinytx.measure.budgets import Quantity
 from tinytx.measure.pages import latency
 from tinytx.measure.pages.figures import Cell, cells, histogram, judged
-from tinytx.measure.report import Report, Scenario
+from tinytx.measure.policy.budgets import Quantity
+from tinytx.measure.record.report import Report, Scenario
 
 Page = Any  # of conftest
 Read = Callable[[str], Page]

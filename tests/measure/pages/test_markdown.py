@@ -6,11 +6,11 @@ import pytest
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
-from tinytx.measure.attribution import Attribution, Part
-from tinytx.measure.budgets import Verdict
-from tinytx.measure.limits import LimitProof
+from tinytx.measure.limits.canary import LimitProof
+from tinytx.measure.memory.attribution import Attribution, Part
 from tinytx.measure.pages import markdown
-from tinytx.measure.report import Report
+from tinytx.measure.policy.budgets import Verdict
+from tinytx.measure.record.report import Report
 
 
 def test_the_verdicts_are_in_sight_and_the_rest_is_folded_away(report: Report) -> None:

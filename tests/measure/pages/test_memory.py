@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tinytx.measure.attribution import Attribution, Part
+from tinytx.measure.memory.attribution import Attribution, Part
 from tinytx.measure.pages import html, memory
-from tinytx.measure.report import Report
+from tinytx.measure.record.report import Report
 
 Page = Any  # of conftest
 Read = Callable[[str], Page]

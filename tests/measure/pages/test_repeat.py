@@ -7,11 +7,11 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from tinytx.cli.bench import command as bench
-from tinytx.measure.budgets import load_budgets
+from tinytx.cli.bench.command import command as bench
 from tinytx.measure.pages import repeat
-from tinytx.measure.report import Report
-from tinytx.measure.scenarios import EndToEnd, Processes, Scenarios, load_scenarios
+from tinytx.measure.policy.budgets import load_budgets
+from tinytx.measure.policy.scenarios import EndToEnd, Processes, Scenarios, load_scenarios
+from tinytx.measure.record.report import Report
 
 
 def test_the_command_is_one_that_bench_understands(report: Report) -> None:

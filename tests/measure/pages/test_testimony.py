@@ -5,12 +5,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tinytx.measure.conditions import Use
-from tinytx.measure.neighbours import Busy
+from tinytx.measure.machine.conditions import Use
+from tinytx.measure.machine.neighbours import Busy
+from tinytx.measure.machine.sensors import Frequency
+from tinytx.measure.machine.watch import Moment
 from tinytx.measure.pages import testimony
-from tinytx.measure.report import Report
-from tinytx.measure.sensors import Frequency
-from tinytx.measure.watch import Moment
+from tinytx.measure.record.report import Report
 
 Read = Callable[[str], Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tinytx.measure.history import History, read_history
+from tinytx.measure.compare.history import History, read_history
 from tinytx.measure.pages import trend
 
 STORED = Path(__file__).parents[2] / "fixtures" / "report-1.json"

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tinytx.measure.budgets import Quantity, Verdict
 from tinytx.measure.pages import verdicts
-from tinytx.measure.report import Report
+from tinytx.measure.policy.budgets import Quantity, Verdict
+from tinytx.measure.record.report import Report
 
 Read = Callable[[str], Any]
 P, F, N = Verdict.PASS, Verdict.FAIL, Verdict.INVALID

@@ -1,1 +1,1 @@
-"""Reports as pages: one self-contained HTML file, Markdown for a pull request, a trend."""
+"""A report for people. In: a report or a history. Out: Markdown and HTML in one file each."""

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinytx.measure import stats
-from tinytx.measure.budgets import Quantity, Row
-from tinytx.measure.protocol import Phases
-from tinytx.measure.report import Report, Scenario
+from tinytx.measure.policy.budgets import Quantity, Row
+from tinytx.measure.record.protocol import Phases
+from tinytx.measure.record.report import Report, Scenario
 
 MS = 1e6
 """Nanoseconds of a millisecond."""

@@ -9,14 +9,14 @@ import hashlib
 from datetime import datetime
 from pathlib import Path
 
-from tinytx.measure.budgets import Quantity
 from tinytx.measure.pages import latency, memory, verdicts
 from tinytx.measure.pages.figures import Cell, cells, told
 from tinytx.measure.pages.markup import Markup, el, join
 from tinytx.measure.pages.repeat import how_to_repeat, settings
 from tinytx.measure.pages.tables import facts, numbers_table, section
 from tinytx.measure.pages.testimony import testimony
-from tinytx.measure.report import Report, latency_rows
+from tinytx.measure.policy.budgets import Quantity
+from tinytx.measure.record.report import Report, latency_rows
 
 STYLE = Path(__file__).with_name("page.css")
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 
-from tinytx.measure.budgets import Row
 from tinytx.measure.pages.axis import Axis, around, short
 from tinytx.measure.pages.charts import (
     LINE,
@@ -20,7 +19,8 @@ from tinytx.measure.pages.charts import (
 )
 from tinytx.measure.pages.figures import MS, Cell, histogram, judged, limit_in, row_of, told
 from tinytx.measure.pages.markup import Markup, el, join, number, percent
-from tinytx.measure.report import Report
+from tinytx.measure.policy.budgets import Row
+from tinytx.measure.record.report import Report
 
 BINS_PER_DECADE = 72
 MOST_BINS = 720

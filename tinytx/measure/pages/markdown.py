@@ -9,7 +9,7 @@ from tinytx.measure.pages.markup import clean
 from tinytx.measure.pages.repeat import command
 from tinytx.measure.pages.testimony import value
 from tinytx.measure.pages.verdicts import summary
-from tinytx.measure.report import Report, latency_rows
+from tinytx.measure.record.report import Report, latency_rows
 
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⚠️"}
 MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~>$&<@:-])")

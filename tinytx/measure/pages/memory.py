@@ -1,6 +1,6 @@
 """Drawings of memory: each phase against the budgets, and what the resident memory is made of."""
 
-from tinytx.measure.attribution import Attribution, Part
+from tinytx.measure.memory.attribution import Attribution, Part
 from tinytx.measure.pages.axis import Axis
 from tinytx.measure.pages.charts import (
     LINE,
@@ -16,8 +16,8 @@ from tinytx.measure.pages.charts import (
 from tinytx.measure.pages.figures import MB, limit_in, phases, told
 from tinytx.measure.pages.markup import Markup, el, join
 from tinytx.measure.pages.tables import numbers_table
-from tinytx.measure.protocol import Phases
-from tinytx.measure.report import Report
+from tinytx.measure.record.protocol import Phases
+from tinytx.measure.record.report import Report
 
 ROW = 42.0
 BAR = 14.0

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinytx.measure.pages.markup import Markup, clean, el, join
 from tinytx.measure.pages.tables import facts, numbers_table
-from tinytx.measure.report import Report
+from tinytx.measure.record.report import Report
 
 BUDGETS = "budgets.toml"
 SCENARIOS = "scenarios.toml"

@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 
-from tinytx.measure.conditions import PI_NOW
-from tinytx.measure.machine import Machine
+from tinytx.measure.machine.conditions import PI_NOW
+from tinytx.measure.machine.facts import Machine
+from tinytx.measure.machine.sensors import Frequency
 from tinytx.measure.pages.figures import MB, told
 from tinytx.measure.pages.markup import Markup, el, join
 from tinytx.measure.pages.tables import facts, numbers_table
-from tinytx.measure.report import Report
-from tinytx.measure.sensors import Frequency
+from tinytx.measure.record.report import Report
 
 UNKNOWN = "not told"
 TWICE = ("python", "versions", "counters", "frequency_khz", "temperature_millicelsius")

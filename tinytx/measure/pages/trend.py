@@ -1,7 +1,6 @@
 """The trend over stored reports, as an HTML page and as Markdown."""
 
-from tinytx.measure.budgets import FIGURES, UNITS, Row
-from tinytx.measure.history import History, Series, change, measured, sparkline
+from tinytx.measure.compare.history import History, Series, change, measured, sparkline
 from tinytx.measure.pages.axis import Axis, short
 from tinytx.measure.pages.charts import LINE, WIDTH, curve, drawing, figure, legend, line, words
 from tinytx.measure.pages.html import page, when
@@ -9,6 +8,7 @@ from tinytx.measure.pages.markdown import code, grid, text
 from tinytx.measure.pages.markup import Markup, el, join, number, percent
 from tinytx.measure.pages.tables import numbers_table, section
 from tinytx.measure.pages.verdicts import badge
+from tinytx.measure.policy.budgets import FIGURES, UNITS, Row
 
 HEIGHT = 96.0
 NEAR = 3.0

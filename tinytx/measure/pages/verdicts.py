@@ -1,11 +1,11 @@
 """The verdicts: a table whose rows also lie on one scale, the limit at the same place in each."""
 
-from tinytx.measure.budgets import Quantity, Row, Verdict
 from tinytx.measure.pages.axis import Axis
 from tinytx.measure.pages.charts import box, drawing, line, words
 from tinytx.measure.pages.figures import told
 from tinytx.measure.pages.markup import Markup, el, join, percent
-from tinytx.measure.report import Report
+from tinytx.measure.policy.budgets import Quantity, Row, Verdict
+from tinytx.measure.record.report import Report
 
 SIGNS = {Verdict.PASS: "✓", Verdict.FAIL: "✕", Verdict.INVALID: "?"}
 LEAST = 1e-3

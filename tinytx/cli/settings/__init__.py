@@ -1,0 +1,1 @@
+"""Every setting as a flag, for the commands that train."""

@@ -1,0 +1,1 @@
+"""``tinytx train``, and what the commands that train share."""

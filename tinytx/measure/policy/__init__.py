@@ -1,0 +1,1 @@
+"""What is promised. In: the TOML files of bench/. Out: typed budgets, scenarios and devices."""

@@ -1,0 +1,1 @@
+"""From records to verdicts. In: samples, budgets, breaches. Out: PASS, FAIL or INVALID."""
