@@ -30,9 +30,11 @@ ALLOWED = {
     "pairs": set(),
     "runtime": {"tokenizer", "bundle", "cache", "pairs", "config", "errors"},
     "measure": {
-        "runtime", "bundle", "tokenizer", "workspace", "packages", "config", "errors",
+        "runtime", "bundle", "tokenizer", "workspace", "packages", "wording", "config", "errors",
     },
-    "train": {"tokenizer", "workspace", "cache", "pairs", "packages", "config", "errors"},
+    "train": {
+        "tokenizer", "workspace", "cache", "pairs", "packages", "wording", "config", "errors",
+    },
     "export": {
         "train", "runtime", "bundle", "tokenizer", "workspace", "config", "errors",
     },
@@ -267,7 +269,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert "click" in loaded
     assert {name.split(".")[0] for name in loaded} & HEAVY == set()
     parts = {name.split(".")[1] for name in loaded if name.startswith("tinytx.")}
-    assert parts <= {"cli", "errors"}
+    assert parts <= {"cli", "errors", "wording"}
 
 
 def test_the_names_of_the_python_api_are_loaded_when_they_are_asked_for() -> None:

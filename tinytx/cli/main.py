@@ -14,6 +14,7 @@ import click
 from tinytx import __version__
 from tinytx.cli import torchrun
 from tinytx.errors import EXIT_BUG, Interrupted, PrerequisiteError, TinytxError, UsageError
+from tinytx.wording import printable
 
 COMMANDS = {
     "quickstart": "train, export, bench and sample: the whole chain on the built-in corpus",
@@ -109,9 +110,9 @@ def _fail(message: str, remedy: str, code: int) -> int:
     if torchrun.silent() and code != EXIT_BUG:
         return code
     click.secho("tinytx: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(message, err=True)
+    click.echo(printable(message, keep="\n"), err=True)
     if remedy:
-        click.echo(f"  -> {remedy}", err=True)
+        click.echo(f"  -> {printable(remedy)}", err=True)
     return code
 
 

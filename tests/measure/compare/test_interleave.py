@@ -138,7 +138,7 @@ def test_under_emulation_latency_proves_nothing(
 
 def test_too_few_steps_in_a_process_are_warned_of(run: Callable[..., Any]) -> None:
     few = run(b={"body": "answer['samples_ns'] = [5] * 7"}, kinds=("next_token",))
-    assert any("time for 7 steps only" in warning for warning in compare_bundles(few).warnings)
+    assert any("measured 7 steps only" in warning for warning in compare_bundles(few).warnings)
 
 
 def test_a_bundle_that_changes_meanwhile_is_refused(

@@ -11,6 +11,7 @@ import msgspec
 from tinytx.measure.machine.facts import Counters, Machine
 from tinytx.measure.machine.neighbours import Busy
 from tinytx.measure.machine.watch import Moment, Observation, difference
+from tinytx.wording import counted
 
 CROWDED = 0.95
 """Share of all processor time in use from which on programs wait for each other."""
@@ -169,7 +170,9 @@ def _heat(testimony: Observation, elapsed: Counters) -> list[Breach]:
         found.append(_latency("throttled", reason))
     if elapsed.throttle_events > 0:
         reason = "the processor slowed itself down because of heat"
-        found.append(_latency("throttled", f"{reason} ({elapsed.throttle_events} times)"))
+        found.append(
+            _latency("throttled", f"{reason} ({counted(elapsed.throttle_events, 'time')})")
+        )
     return found
 
 
