@@ -4,6 +4,7 @@ import runpy
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,18 @@ def test_under_emulation_latency_proves_nothing(
 
 def test_too_few_steps_in_a_process_are_warned_of(run: Callable[..., Any]) -> None:
     few = run(b={"body": "answer['samples_ns'] = [5] * 7"}, kinds=("next_token",))
-    assert any("measured 7 steps only" in warning for warning in compare_bundles(few).warnings)
+    told = "a process measured 7 steps only: a longer --time-limit helps"
+    assert told in compare_bundles(few).warnings
+
+
+def test_more_time_is_not_advised_where_the_scenarios_ask_for_so_few_steps(
+    run: Callable[..., Any],
+) -> None:
+    few = run(kinds=("next_token",), b={"body": "answer['samples_ns'] = [5] * 7"})
+    token = msgspec.structs.replace(few.policy.next_token, first_look=7)
+    asked = replace(few, policy=msgspec.structs.replace(few.policy, next_token=token))
+    told = "a process measured 7 steps only: the scenarios ask for no more"
+    assert told in compare_bundles(asked).warnings
 
 
 def test_a_bundle_that_changes_meanwhile_is_refused(

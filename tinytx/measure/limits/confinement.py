@@ -88,9 +88,8 @@ def notes_for(device: Device | None, limits: Limits) -> list[str]:
     if device is None:
         return ["no device was named: all cores of this machine"]
     if limits.cores is not None and limits.cores < device.cores:
-        return [
-            f"the {device.title} has {counted(device.cores, 'core')}, this machine only {limits.cores}"
-        ]
+        cores = counted(device.cores, "core")
+        return [f"the {device.title} has {cores}, this machine only {limits.cores}"]
     return []
 
 

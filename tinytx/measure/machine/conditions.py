@@ -169,10 +169,9 @@ def _heat(testimony: Observation, elapsed: Counters) -> list[Breach]:
         reason = f"the kernel slows the processor down to cool it ({', '.join(held)})"
         found.append(_latency("throttled", reason))
     if elapsed.throttle_events > 0:
-        reason = "the processor slowed itself down because of heat"
-        found.append(
-            _latency("throttled", f"{reason} ({counted(elapsed.throttle_events, 'time')})")
-        )
+        times = counted(elapsed.throttle_events, "time")
+        reason = f"the processor slowed itself down because of heat ({times})"
+        found.append(_latency("throttled", reason))
     return found
 
 
