@@ -41,6 +41,16 @@ def test_nothing_advises_to_take_this_project_from_the_index_where_it_is_not() -
     assert wrong.search("`pip install tinytx`")
 
 
+def test_whoever_reads_of_pip_reads_of_a_virtual_environment_too() -> None:
+    """Debian's pip, a Raspberry Pi's for example, installs nothing elsewhere (PEP 668)."""
+    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md")]
+    texts = {page.name: page.read_text() for page in pages if page.name not in ("log.md",)}
+    of_pip = {name: text for name, text in texts.items() if re.search(r"pip.? install", text)}
+    assert {"README.md", "contributing.md", "raspberry-pi.md"} <= of_pip.keys()
+    wanted = re.compile("venv|virtual environment")
+    assert [name for name, text in of_pip.items() if not wanted.search(text)] == []
+
+
 def test_pip_takes_the_command_word_by_word() -> None:
     command = how_to_install("numpy", "msgspec")
     assert command.endswith(" -m pip install 'numpy>=1.26' 'msgspec>=0.19'")
