@@ -5,6 +5,7 @@ a board or the network; ``ini unit NAME`` is a unit of systemd.
 """
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -134,6 +135,21 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     )  # fmt: skip
     ours = [line for line in ended.stderr.splitlines() if "tinytx" in line]
     assert (ended.returncode, ours) == (0, []), ended.stderr
+
+
+def test_the_bench_of_the_unit_writes_a_report_named_by_its_date(home: Path) -> None:
+    """What systemd makes of ExecStart: lines joined, %% for %, words as a shell splits them."""
+    (found,) = re.findall(r"^ExecStart=((?:.*\\\n)*.*)$", UNITS["tinytx-bench.service"], re.M)
+    (home / "bin" / "tinytx").write_text('#!/bin/sh\necho "$@"\n')
+    line = found.replace("\\\n", " ").replace("%%", "%")
+    words = shlex.split(line.replace("/opt/tinytx/env/bin/tinytx", str(home / "bin" / "tinytx")))
+    said = subprocess.run(
+        words, env={"PATH": "/usr/bin:/bin", "STATE_DIRECTORY": "/var/lib/tinytx"},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert re.fullmatch(
+        r"bench /opt/tinytx/bundle --quiet --report /var/lib/tinytx/\d{4}-\d\d-\d\d\.json\n", said
+    )
 
 
 def test_the_units_start_commands_that_there_are(home: Path) -> None:

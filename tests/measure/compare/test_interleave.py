@@ -16,6 +16,7 @@ from tinytx.measure.compare.comparing import compare_bundles
 from tinytx.measure.compare.findings import Comparison, Finding
 from tinytx.measure.compare.interleave import Interleaved, InterleaveSettings, interleave
 from tinytx.measure.policy.scenarios import NextToken, Scenarios
+from tinytx.measure.record.protocol import Answer
 from tinytx.measure.run.bench import Progress
 
 Tree = Callable[..., Path]
@@ -141,6 +142,25 @@ def test_too_few_steps_in_a_process_are_warned_of(run: Callable[..., Any]) -> No
     few = run(b={"body": "answer['samples_ns'] = [5] * 7"}, kinds=("next_token",))
     told = "a process measured 7 steps only: a longer --time-limit helps"
     assert told in compare_bundles(few).warnings
+
+
+def test_medians_that_go_the_other_way_than_the_pairs_are_pointed_out(
+    run: Callable[..., Any],
+) -> None:
+    """The median of A is 20 ms and of B 21, yet B is the faster one in most pairs."""
+    measured = run(kinds=("next_token",))
+    for scenario in measured.scenarios:
+        scenario.pairs[:] = [
+            (Answer(samples_ns=[a * 1_000_000] * 100), Answer(samples_ns=[b * 1_000_000] * 100))
+            for a, b in ((18, 21), (20, 17), (40, 30))
+        ]
+    comparison = compare_bundles(measured)
+    (told,) = [one for one in comparison.warnings if "the medians of A and B go one way" in one]
+    assert told.endswith("the change is what counts, it is taken pair by pair")
+    figure = comparison.figures[0]
+    assert figure.a is not None and figure.b is not None and figure.difference is not None
+    assert figure.a.amount < figure.b.amount
+    assert figure.difference.change < 0.0
 
 
 def test_more_time_is_not_advised_where_the_scenarios_ask_for_so_few_steps(
