@@ -2,6 +2,7 @@
 
     TinytxError
     ├── PrerequisiteError    1   this machine lacks something
+    │   └── LibraryError     1   a library is missing, broken or too old
     ├── CorpusError          2   the text cannot be used
     ├── TokenizerError       3   no tokenizer could be made or read
     ├── TrainingError        4   training failed
@@ -41,6 +42,10 @@ class PrerequisiteError(TinytxError):
     """This machine lacks something that the command needs."""
 
     exit_code = 1
+
+
+class LibraryError(PrerequisiteError):
+    """A library that we need is missing, cannot be loaded, or is too old."""
 
 
 class CorpusError(TinytxError):
