@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 EXIT_BUG = 70
+DOCTOR = "`tinytx doctor` tries every library and says what to do"
 
 
 class TinytxError(Exception):
@@ -46,6 +47,9 @@ class PrerequisiteError(TinytxError):
 
 class LibraryError(PrerequisiteError):
     """A library that we need is missing, cannot be loaded, or is too old."""
+
+    def __init__(self, message: str, remedy: str = DOCTOR) -> None:
+        super().__init__(message, remedy)
 
 
 class CorpusError(TinytxError):
