@@ -59,7 +59,7 @@ def logits(bundle: Path) -> "np.ndarray[Any, np.dtype[np.float32]]":
     return np.stack([engine.append(ids) for ids in ([5, 6, 7, 8] * 5, [9], [10], [11])])
 
 
-@pytest.mark.parametrize("gone", [*({name} for name in PRIVATE), {*PRIVATE}], ids=str)
+@pytest.mark.parametrize("gone", [*({name} for name in PRIVATE), {*PRIVATE}], ids=[*PRIVATE, "all"])
 def test_the_engine_works_without_the_private_names(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, gone: set[str]
 ) -> None:
