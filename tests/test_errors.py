@@ -13,6 +13,7 @@ from tinytx.runtime import golden
 
 DESIGN = {
     "PrerequisiteError": 1,
+    "LibraryError": 1,
     "CorpusError": 2,
     "TokenizerError": 3,
     "TrainingError": 4,

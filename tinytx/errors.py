@@ -2,6 +2,7 @@
 
     TinytxError
     ├── PrerequisiteError    1   this machine lacks something
+    │   └── LibraryError     1   a library is missing, broken or too old
     ├── CorpusError          2   the text cannot be used
     ├── TokenizerError       3   no tokenizer could be made or read
     ├── TrainingError        4   training failed
@@ -24,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 EXIT_BUG = 70
+DOCTOR = "`tinytx doctor` tries every library and says what to do"
 
 
 class TinytxError(Exception):
@@ -41,6 +43,13 @@ class PrerequisiteError(TinytxError):
     """This machine lacks something that the command needs."""
 
     exit_code = 1
+
+
+class LibraryError(PrerequisiteError):
+    """A library that we need is missing, cannot be loaded, or is too old."""
+
+    def __init__(self, message: str, remedy: str = DOCTOR) -> None:
+        super().__init__(message, remedy)
 
 
 class CorpusError(TinytxError):

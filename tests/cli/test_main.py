@@ -12,6 +12,7 @@ from tinytx.errors import TinytxError
 
 CODES = {
     "PrerequisiteError": 1,
+    "LibraryError": 1,
     "CorpusError": 2,
     "TokenizerError": 3,
     "TrainingError": 4,

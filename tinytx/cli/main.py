@@ -1,6 +1,5 @@
 """The ``tinytx`` command: finds its commands, and turns every error into a message and a code."""
 
-import errno
 import importlib
 import os
 import signal
@@ -13,7 +12,8 @@ import click
 
 from tinytx import __version__
 from tinytx.cli import torchrun
-from tinytx.errors import EXIT_BUG, Interrupted, PrerequisiteError, TinytxError, UsageError
+from tinytx.cli.failures import understood
+from tinytx.errors import EXIT_BUG, Interrupted, UsageError
 from tinytx.wording import printable
 
 COMMANDS = {
@@ -90,17 +90,13 @@ def run(arguments: list[str]) -> int:
         return _fail(error.format_message() + hint, "", UsageError.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", "", Interrupted.exit_code)
-    except TinytxError as error:
-        if not torchrun.worth_a_restart(error):
-            torchrun.give_up(error.exit_code)
-        return _fail(error.message, error.remedy, error.exit_code)
     except (BrokenPipeError, SystemExit):  # click turns a closed pipe into sys.exit(1)
         return 0
-    except MemoryError:
-        return _fail("there is not enough memory for this", "", EXIT_BUG)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return _fail("cannot write: no space left", "", PrerequisiteError.exit_code)
+        if known := understood(error):
+            if not torchrun.worth_a_restart(known):
+                torchrun.give_up(known.exit_code)
+            return _fail(known.message, known.remedy, known.exit_code)
         traceback.print_exc()
         what = f"{type(error).__name__}: {error}"
         return _fail(f"a bug in tinytx: {what}", "please report it with the lines above", EXIT_BUG)

@@ -22,6 +22,7 @@ from tinytx.export.quantize import RECIPES, QuantisedBuilder
 from tinytx.runtime.engine import Engine, pairs_of
 from tinytx.runtime.generate import prompt_ids
 from tinytx.runtime.golden import NEAR_TIES, fingerprint, greedy_logits
+from tinytx.runtime.session import reason
 from tinytx.tokenizer import Tokenizer
 from tinytx.train.data import Tokens
 
@@ -171,5 +172,5 @@ def _session(graph: bytes) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own error types share no public base
-        first_line = str(error).splitlines()[0]
-        raise ExportError(f"onnxruntime cannot load a quantised graph: {first_line}") from error
+        told = reason(error)
+        raise ExportError(f"onnxruntime cannot load a quantised graph: {told}") from error

@@ -19,6 +19,7 @@ from tinytx.pairs import NONE_BEFORE, pair_rows
 from tinytx.runtime import calibration, footprint
 from tinytx.runtime.graph_check import check_graph
 from tinytx.runtime.processor import default_precision
+from tinytx.runtime.session import load_session, reason, runner
 from tinytx.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from tinytx.runtime.scoring import Score
 
 Logits = NDArray[np.float32]
-EXTERNAL_WEIGHTS = "session.model_external_initializers_file_folder_path"
-NO_FOLDER = "/dev/null/none"  # there can be none
 PROMPT_CHUNK = 256  # tokens; activations of a long prompt stay below 3 MB, at the same speed
 
 
@@ -45,11 +44,12 @@ class Engine:
         bundle_id: str = "",
     ) -> None:
         """Raises :class:`BundleError` when onnxruntime cannot load the graph, or it is not one
-        of this runtime. ``name`` is what messages call it."""
+        of this runtime, and :class:`LibraryError` when onnxruntime is too old. ``name`` is what
+        messages call the graph."""
         self.facts, self.tokenizer, self.bundle_id = facts, tokenizer, bundle_id
         self._name = name
         check_graph(graph, facts, name)
-        self._session = _load_session(graph, threads, name)
+        self._session = load_session(graph, threads, name)
         facts = self.facts
         kinds = [f"{kind}.{i}" for i in range(facts.layers) for kind in ("key", "value")]
         self._check_contract(kinds)
@@ -59,11 +59,9 @@ class Engine:
         self._last_position = np.zeros(1, np.int32)
         self._total_length = np.zeros(1, np.int32)
         self._logits = np.zeros((1, facts.vocab_size), np.float32)
+        self._run_session, self._unwrap = runner(self._session)
+        self._run_options = ort.RunOptions()  # without, each run makes its own (2 us of 72)
         self._next_token = self._bind(self._token, self._pair)
-        # The session behind onnxruntime's Python wrapper, which checks for captured GPU graphs on
-        # every call (1 us of 72, or 34 with options); without options each run makes its own (2).
-        self._run_session = self._session._sess.run_with_iobinding
-        self._run_options = ort.RunOptions()
         self._length, self._previous = 0, NONE_BEFORE
 
     @classmethod
@@ -186,17 +184,17 @@ class Engine:
         logits: Logits = self._logits[0].copy()
         return logits
 
-    def _run(self, binding: ort.IOBinding, step: int) -> None:
+    def _run(self, binding: Any, step: int) -> None:
         """Append ``step`` tokens, bound already; their last one's logits are then in the buffer."""
         self._length += step
         self._last_position[0] = self._length - 1
         self._total_length[0] = self._length
         try:
-            self._run_session(binding._iobinding, self._run_options)
+            self._run_session(binding, self._run_options)
         except Exception as error:  # onnxruntime's own error types share no public base
-            raise BundleError(f"onnxruntime cannot run {self._name}: {_why(error)}") from error
+            raise BundleError(f"onnxruntime cannot run {self._name}: {reason(error)}") from error
 
-    def _bind(self, tokens: NDArray[np.int64], pairs: NDArray[np.int64]) -> ort.IOBinding:
+    def _bind(self, tokens: NDArray[np.int64], pairs: NDArray[np.int64]) -> Any:
         """Inputs and outputs as the addresses of this engine's own arrays."""
         binding = self._session.io_binding()
         inputs: dict[str, NDArray[Any]] = {
@@ -215,7 +213,7 @@ class Engine:
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         for name, array in outputs.items():
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        return binding
+        return self._unwrap(binding)
 
     def _check_contract(self, kinds: Sequence[str]) -> None:
         """The graph has exactly the inputs and outputs that are bound, of the right shapes."""
@@ -256,35 +254,3 @@ def _load_tokenizer(bundle: Bundle) -> Tokenizer:
     if (tokenizer.vocab_size, tokenizer.start_id) != (manifest.model.vocab_size, manifest.start_id):
         raise BundleError(f"the tokenizer of {bundle.folder} is not the one of its manifest")
     return tokenizer
-
-
-def _load_session(graph: bytes, threads: int, name: str) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.enable_cpu_mem_arena = False
-    options.enable_mem_pattern = False
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A graph that keeps weights in another file, wherever that lies, is refused.
-    options.add_session_config_entry(EXTERNAL_WEIGHTS, NO_FOLDER)
-    try:
-        session = ort.InferenceSession(
-            graph,
-            options,
-            providers=["CPUExecutionProvider"],
-            enable_fallback=False,  # it would print to stdout and then try the very same again
-        )
-    except Exception as error:  # onnxruntime's own error types share no public base
-        raise BundleError(f"onnxruntime cannot load {name}: {_why(error)}") from error
-    # The wrapper keeps the file's bytes to make the session anew for another provider, which
-    # never happens here: the weights would be held twice.
-    session._model_bytes = None
-    return session
-
-
-def _why(error: Exception) -> str:
-    """The beginning of a message that may quote whatever a file holds."""
-    line = next(iter(str(error).splitlines()), type(error).__name__)
-    return "".join(c if c.isprintable() else "?" for c in line[:200])

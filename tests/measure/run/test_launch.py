@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tinytx.errors import BundleError
+from tinytx.errors import BundleError, LibraryError
 from tinytx.measure.limits.groups import GroupUse, Place, temporary_group, up_to_a_page
 from tinytx.measure.policy.scenarios import SamplingPolicy, WarmUp
 from tinytx.measure.record.protocol import Task
@@ -63,6 +63,13 @@ def test_a_bundle_error_of_the_worker_is_one_of_the_bench() -> None:
     answer = json.dumps({"error": "damaged", "error_kind": "BundleError"})
     with pytest.raises(BundleError, match="damaged"):
         run_worker(TASK, 20, python(f"print({answer!r})"))
+
+
+def test_a_library_that_is_too_old_for_the_worker_is_an_error_of_the_bench() -> None:
+    answer = {"error": "old", "error_kind": "LibraryError", "error_remedy": "install a newer one"}
+    with pytest.raises(LibraryError, match="old") as info:
+        run_worker(TASK, 20, python(f"print({json.dumps(answer)!r})"))
+    assert info.value.remedy == "install a newer one"
 
 
 DIES = """

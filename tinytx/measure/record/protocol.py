@@ -87,3 +87,4 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     error_kind: str = ""
     """The class of ``tinytx.errors`` that the error belongs to."""
+    error_remedy: str = ""

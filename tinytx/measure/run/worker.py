@@ -233,7 +233,8 @@ def main() -> None:
     try:
         answer = run(msgspec.json.decode(sys.stdin.buffer.read(), type=Task))
     except TinytxError as error:
-        answer = Answer(error=error.message, error_kind=type(error).__name__)
+        kind = type(error).__name__
+        answer = Answer(error=error.message, error_kind=kind, error_remedy=error.remedy)
     except MemoryError:
         answer = Answer(error="it ran out of memory", error_kind="MemoryError")
     reply_to.write(msgspec.json.encode(answer))
