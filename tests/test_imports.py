@@ -20,6 +20,8 @@ ALLOWED = {
     "errors": set(),
     "config": {"errors"},
     "presets": set(),
+    "wording": set(),
+    "packages": set(),
     "cache": set(),
     "workspace": {"config", "errors"},
     "files": {"errors"},
@@ -27,8 +29,12 @@ ALLOWED = {
     "tokenizer": {"config", "errors"},
     "pairs": set(),
     "runtime": {"tokenizer", "bundle", "cache", "pairs", "config", "errors"},
-    "measure": {"runtime", "bundle", "tokenizer", "workspace", "config", "errors"},
-    "train": {"tokenizer", "workspace", "cache", "pairs", "config", "errors"},
+    "measure": {
+        "runtime", "bundle", "tokenizer", "workspace", "packages", "wording", "config", "errors",
+    },
+    "train": {
+        "tokenizer", "workspace", "cache", "pairs", "packages", "wording", "config", "errors",
+    },
     "export": {
         "train", "runtime", "bundle", "tokenizer", "workspace", "config", "errors",
     },
@@ -38,13 +44,16 @@ ALLOWED = {
     },
     "cli": {
         "sweep", "train", "export", "runtime", "measure", "remote", "bundle", "tokenizer",
-        "workspace", "config", "errors", "presets",
+        "workspace", "config", "errors", "presets", "wording",
+        "packages",
     },
 }  # fmt: skip
 # part: what it may import beyond the standard library
 FOREIGN = {
     "errors": set(),
     "presets": set(),
+    "wording": set(),
+    "packages": set(),
     "pairs": set(),
     "cache": set(),
     "workspace": set(),
@@ -268,7 +277,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert "click" in loaded
     assert {name.split(".")[0] for name in loaded} & HEAVY == set()
     parts = {name.split(".")[1] for name in loaded if name.startswith("tinytx.")}
-    assert parts <= {"cli", "errors"}
+    assert parts <= {"cli", "errors", "wording"}
 
 
 def test_the_names_of_the_python_api_are_loaded_when_they_are_asked_for() -> None:

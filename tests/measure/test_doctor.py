@@ -12,6 +12,7 @@ from tinytx.measure.doctor import Ability, Check, Diagnosis, diagnose, failure
 from tinytx.measure.limits.groups import Place
 from tinytx.measure.machine import native
 from tinytx.measure.machine.facts import observe
+from tinytx.packages import requirement
 
 Tree = Callable[..., Path]
 
@@ -47,13 +48,13 @@ def test_a_library_that_works_is_told_with_its_version() -> None:
             "torch",
             "echo \"ModuleNotFoundError: No module named 'torch'\" >&2; exit 1",
             "not installed: cannot train",
-            "pip install 'tinytx[train]'",
+            f" {requirement('torch')}",
         ),
         (
             "onnx",
             "echo \"ModuleNotFoundError: No module named 'onnx'\" >&2; exit 1",
             "not installed: cannot export",
-            "pip install 'tinytx[export]'",
+            "pip install 'onnx>=1.18'",
         ),
     ],
 )

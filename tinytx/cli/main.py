@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -13,6 +14,7 @@ from tinytx import __version__
 from tinytx.cli import torchrun
 from tinytx.cli.failures import understood
 from tinytx.errors import EXIT_BUG, Interrupted, UsageError
+from tinytx.wording import printable
 
 COMMANDS = {
     "quickstart": "train, export, bench and sample: the whole chain on the built-in corpus",
@@ -64,9 +66,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit with the code of :mod:`tinytx.errors`."""
     signal.signal(signal.SIGTERM, _on_sigterm)
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by who started us
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -104,9 +106,9 @@ def _fail(message: str, remedy: str, code: int) -> int:
     if torchrun.silent() and code != EXIT_BUG:
         return code
     click.secho("tinytx: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(message, err=True)
+    click.echo(printable(message, keep="\n"), err=True)
     if remedy:
-        click.echo(f"  -> {remedy}", err=True)
+        click.echo(f"  -> {printable(remedy)}", err=True)
     return code
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tinytx.cli.common import bundle_argument, console, json_option, print_json, quiet_option
+from tinytx.wording import counted
 
 if TYPE_CHECKING:
     from tinytx.bundle import Precision
@@ -33,7 +34,7 @@ def command(bundle: Path, precision: "Precision | None", as_json: bool, quiet: b
     checked = verified.bundle
     told = ", ".join(f"{count} of {name}" for name, count in verified.tokens.items())
     console(quiet).print(
-        f"{bundle}: {len(checked.manifest.files)} files as the manifest says, "
+        f"{bundle}: {counted(len(checked.manifest.files), 'file')} as the manifest says, "
         f"golden tokens reproduced: {told}\nid {checked.id}",
         markup=False,
     )

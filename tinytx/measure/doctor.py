@@ -19,6 +19,7 @@ from tinytx.measure.limits.canary import COMMAND, guard
 from tinytx.measure.machine import conditions, native
 from tinytx.measure.machine.facts import ROOT, Machine, observe
 from tinytx.measure.memory import process
+from tinytx.wording import counted
 
 PYTHON = (3, 11)
 RUN_DISK = 50_000_000
@@ -185,7 +186,7 @@ def check_speed(machine: Machine) -> Check:
 def check_emulation(machine: Machine) -> Check:
     features = ", ".join(machine.features) or "no extensions known"
     if not machine.emulation:
-        found = f"{machine.processor}, {machine.usable_cores} cores ({features})"
+        found = f"{machine.processor}, {counted(machine.usable_cores, 'core')} ({features})"
         return Check(name="processor", ok=True, found=found)
     return Check(
         name="processor",

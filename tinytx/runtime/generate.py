@@ -26,6 +26,8 @@ class Outcome:
 
     prompt_tokens: int = 0
     """Tokens of the prompt, the start token included."""
+    prompt_dropped: int = 0
+    """How many of them, from the beginning, had left the context before the first token came."""
     tokens: int = 0
     """Tokens generated so far."""
     stopped: str = ""
@@ -39,11 +41,11 @@ class Outcome:
     """Seconds from the start to the last token, without what its reader took."""
 
 
-def prompt_ids(engine: Engine, prompt: str) -> list[int]:
+def prompt_ids(engine: Engine, prompt: str, when_full: WhenFull = "stop") -> list[int]:
     """Token ids of a prompt, the start token first.
 
-    Raises :class:`UsageError` when the prompt leaves no room for one token in the context, or
-    is not text (an argument's invalid UTF-8 arrives as lone surrogates).
+    Raises :class:`UsageError` when the prompt leaves no room for one token in a context that may
+    not slide, or is not text (an argument's invalid UTF-8 arrives as lone surrogates).
     """
     try:
         prompt.encode()
@@ -51,10 +53,11 @@ def prompt_ids(engine: Engine, prompt: str) -> list[int]:
         raise UsageError("the prompt is not valid UTF-8 text") from error
     ids = [engine.tokenizer.start_id, *engine.tokenizer.encode(prompt)]
     limit = engine.facts.max_seq_length
-    if len(ids) >= limit:
+    if len(ids) >= limit and when_full == "stop":
         raise UsageError(
             f"the prompt is {len(ids) - 1} tokens long; "
-            f"this model's context of {limit} has room for {limit - 2}"
+            f"this model's context of {limit} has room for {limit - 2}",
+            "shorten it, or let the context slide (--when-full slide): only its end counts then",
         )
     return ids
 
@@ -72,8 +75,9 @@ def generate(
     """The continuation of ``prompt``, an iterator of text that is always whole characters.
 
     Ends after ``max_tokens`` tokens, when the context is full (unless it may slide), or before
-    one of the texts in ``stop`` appears. Raises :class:`UsageError`, at once, when the prompt
-    does not fit or an argument makes no sense.
+    one of the texts in ``stop`` appears. A prompt longer than a context that may slide goes
+    through it like generated text. Raises :class:`UsageError`, at once, when the prompt does not
+    fit otherwise or an argument makes no sense.
     """
     stops = [stop] * bool(stop) if isinstance(stop, str) else list(stop)
     if "" in stops:
@@ -84,7 +88,7 @@ def generate(
         raise UsageError(f"when-full must be stop or slide, not {when_full!r}")
     outcome = outcome if outcome is not None else Outcome()
     sampler = Sampler(sampling or Sampling())
-    ids = prompt_ids(engine, prompt)
+    ids = prompt_ids(engine, prompt, when_full)
     sampler.observe(ids)
     outcome.prompt_tokens = len(ids)
     tokens = _tokens(engine, ids, sampler, max_tokens, when_full, outcome)
@@ -103,7 +107,8 @@ def _tokens(
     outcome.stopped = "interrupted"
     engine.reset()
     limit = engine.facts.max_seq_length
-    ids = list(ids)
+    ids, outcome.slides = _slid(ids, limit)
+    outcome.prompt_dropped = outcome.prompt_tokens - len(ids)
     while outcome.tokens < max_tokens:
         full = len(ids) > limit
         if full and when_full == "stop":
@@ -111,9 +116,9 @@ def _tokens(
             return
         began = clock()
         if full:
-            ids = ids[-((limit + 1) // 2) :]
+            ids, slides = _slid(ids, limit)
             engine.reset()
-            outcome.slides += 1
+            outcome.slides += slides
         token = sampler(engine.append(ids[engine.length :]))
         sampler.observe([token])
         ids.append(token)
@@ -122,6 +127,16 @@ def _tokens(
         outcome.tokens += 1
         yield token
     outcome.stopped = "length"
+
+
+def _slid(ids: list[int], limit: int) -> tuple[list[int], int]:
+    """What a context of ``limit`` tokens holds after ``ids`` came one by one, and its slides.
+
+    Each time that one token more than the limit is there, the newest half of them stays.
+    """
+    dropped = limit + 1 - (limit + 1) // 2
+    slides = max(0, -((limit - len(ids)) // dropped))  # (len - limit) / dropped, rounded up
+    return ids[slides * dropped :], slides
 
 
 def _pieces(engine: Engine, tokens: Iterator[int]) -> Iterator[str]:

@@ -35,6 +35,7 @@ from tinytx.train.speed import device_name, set_up_torch
 from tinytx.train.tokenizing import train_tokenizer
 from tinytx.train.trainer import Job, Trainer
 from tinytx.train.validate import Validation, validate
+from tinytx.wording import counted
 from tinytx.workspace import (
     Workspace,
     atomic_write,
@@ -215,8 +216,8 @@ class Pipeline:
         return metrics
 
     def _place(self, job: Job) -> str:
-        """What trains: "2 threads", or "2 processes, 1 threads each", or a GPU."""
-        threads = f"{job.metrics.machine['threads']} threads"
+        """What trains: "2 threads", or "2 processes, 1 thread each", or a GPU."""
+        threads = counted(job.metrics.machine["threads"], "thread")
         where = threads if self.group.device.type == "cpu" else device_name(self.group.device)
         return where if self.group.world == 1 else f"{self.group.world} processes, {where} each"
 

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tinytx.errors import PrerequisiteError
+from tinytx.packages import how_to_install
 
 NEEDED_DISK = 2_000_000_000  # bytes
 NEEDED_PYTHON = (3, 11)
@@ -31,7 +32,7 @@ def check_packages(names: tuple[str, ...] = PACKAGES) -> str:
     if missing:
         raise PrerequisiteError(
             f"training needs {', '.join(missing)}, which is not installed",
-            "pip install 'tinytx[train]'",
+            how_to_install(*missing),
         )
     return f"packages: {', '.join(names)}"
 

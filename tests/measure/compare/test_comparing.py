@@ -297,3 +297,20 @@ def test_shares_are_told_in_per_cent(part: float, told: str) -> None:
 
 def test_no_change_has_no_sign() -> None:
     assert signed(0.0) == signed(-0.000001) == "0.00 %"
+
+
+def test_medians_that_go_the_other_way_than_the_change_are_pointed_out(make: Make) -> None:
+    """B's median is higher, and its mean (of logarithms), which is what is tested, lower."""
+
+    def timed(*milliseconds: float) -> Report:
+        answers = [Answer(samples_ns=[int(ms * MS)] * 100) for ms in milliseconds]
+        return make(changes={"scenarios": [scenario("next token at 16", "next_token", answers)]})
+
+    comparison = compare_reports(timed(1.0, 1.0, 1.0), timed(0.5, 1.1, 1.1))
+    assert comparison.warnings[0] == (
+        "next token at 16, p10, next token at 16, median, next token at 16, p95: the medians of A "
+        "and B go one way and the change the other; the change is what counts, it is taken over "
+        "all processes"
+    )
+    agreeing = compare_reports(timed(1.0, 1.0, 1.0), timed(1.1, 1.1, 1.2))
+    assert not any("the other" in warning for warning in agreeing.warnings)

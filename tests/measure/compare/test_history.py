@@ -52,6 +52,24 @@ def test_reports_come_in_the_order_of_their_dates_not_of_their_names(
     assert [point.file for point in series.points] == ["b.json", "c.json", "a.json"]
 
 
+def test_moments_are_compared_as_moments_whatever_their_zone_and_what_is_none_comes_first(
+    tmp_path: Path, store: Store
+) -> None:
+    store("a", started_at="2026-01-02T01:00:00+05:00")  # 20:00 of the day before, in UTC
+    store("b", started_at="2026-01-01T23:00:00Z")
+    store("c", started_at="2026-01-01T21:00:00")  # no zone: UTC
+    store("d", started_at="yesterday")
+    (series,) = read_history(tmp_path).series
+    assert [point.file for point in series.points] == ["d.json", "a.json", "c.json", "b.json"]
+    assert [point.date for point in series.points] == ["no date", *["2026-01-01"] * 3]
+
+
+def test_a_machine_of_one_core_has_one_core(tmp_path: Path, store: Store) -> None:
+    store("a", {"cores": 1, "usable_cores": 1})
+    (series,) = read_history(tmp_path).series
+    assert series.machine == "AMD EPYC, x86_64, 1 of 1 core, 1 thread, float32"
+
+
 def test_a_budget_that_some_reports_lack_has_gaps(tmp_path: Path, store: Store) -> None:
     rows = json.loads(STORED.read_bytes())["budgets"]
     store("a", budgets=rows[:1])

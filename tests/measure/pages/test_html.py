@@ -215,3 +215,9 @@ def test_a_proven_limit_is_told_with_its_canary_and_another_one_with_its_reason(
     assert "The limit was not enforced" in text
     assert "run it as root" in text
     assert "Memory limit" not in read(html.render(report)).text
+
+
+def test_a_moment_of_another_zone_is_told_in_utc() -> None:
+    assert html.when("2026-01-02T01:30:00+05:00") == "1 January 2026, 20:30 UTC"
+    assert html.when("2026-01-02T01:30:00") == "2 January 2026, 01:30 UTC"
+    assert html.when("") == "an unknown time"

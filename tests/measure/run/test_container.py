@@ -330,7 +330,7 @@ def test_the_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "docker.client", None)
     with pytest.raises(PrerequisiteError, match="needs the Python package docker") as caught:
         connect()
-    assert caught.value.remedy == "pip install 'tinytx[container]'"
+    assert caught.value.remedy.endswith(" -m pip install 'docker>=7'")
 
 
 def test_the_module_does_not_import_docker() -> None:

@@ -9,6 +9,7 @@ from tinytx.measure.machine import conditions
 from tinytx.measure.machine.facts import Machine
 from tinytx.measure.policy.scenarios import SECTIONS
 from tinytx.measure.record.report import BundleFacts, Report
+from tinytx.wording import counted
 
 HARMLESS = {
     "processes.per_scenario",
@@ -95,7 +96,9 @@ def of_run(run: Interleaved) -> tuple[Invalid, list[str]]:
         warnings.append(f"{restless} of {len(answers)} processes did not settle in their warm-up")
     fewest = min((len(answer.samples_ns) for answer in answers), default=FEW)
     if fewest < FEW:
-        warnings.append(f"a process had time for {fewest} steps only: a longer --time-limit helps")
+        asked = run.policy.next_token.first_look
+        why = "a longer --time-limit helps" if fewest < asked else "the scenarios ask for no more"
+        warnings.append(f"a process measured {counted(fewest, 'step')} only: {why}")
     return invalid, warnings
 
 

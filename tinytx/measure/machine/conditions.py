@@ -11,6 +11,7 @@ import msgspec
 from tinytx.measure.machine.facts import Counters, Machine
 from tinytx.measure.machine.neighbours import Busy
 from tinytx.measure.machine.watch import Moment, Observation, difference
+from tinytx.wording import counted
 
 CROWDED = 0.95
 """Share of all processor time in use from which on programs wait for each other."""
@@ -168,8 +169,9 @@ def _heat(testimony: Observation, elapsed: Counters) -> list[Breach]:
         reason = f"the kernel slows the processor down to cool it ({', '.join(held)})"
         found.append(_latency("throttled", reason))
     if elapsed.throttle_events > 0:
-        reason = "the processor slowed itself down because of heat"
-        found.append(_latency("throttled", f"{reason} ({elapsed.throttle_events} times)"))
+        times = counted(elapsed.throttle_events, "time")
+        reason = f"the processor slowed itself down because of heat ({times})"
+        found.append(_latency("throttled", reason))
     return found
 
 

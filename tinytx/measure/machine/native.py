@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinytx.packages import how_to_install
+
 LIBRARIES = ("msgspec", "numpy", "onnxruntime", "sentencepiece", "psutil")
 """What the runtime cannot do without."""
 EXTRAS = {"torch": "train", "onnx": "export"}
@@ -74,10 +76,9 @@ def _failure(name: str, status: int, errors: str, root: Path) -> Import:
     if last.startswith("ModuleNotFoundError") and f"'{name}'" in last:
         extra = EXTRAS.get(name)
         verb = f": cannot {extra}" if extra else ""
-        package = f"tinytx[{extra}]" if extra else "tinytx"
-        return Import(name, False, f"not installed{verb}", f"pip install '{package}'")
+        return Import(name, False, f"not installed{verb}", how_to_install(name))
     found = f"importing {name} fails: {last[:200]}"
-    return Import(name, False, found, f"pip install --force-reinstall {name}")
+    return Import(name, False, found, how_to_install(name, again=True))
 
 
 def illegal_instruction(root: Path = Path("/")) -> str:

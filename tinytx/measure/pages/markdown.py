@@ -10,6 +10,7 @@ from tinytx.measure.pages.repeat import command
 from tinytx.measure.pages.testimony import value
 from tinytx.measure.pages.verdicts import summary
 from tinytx.measure.record.report import Report, latency_rows
+from tinytx.wording import counted
 
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⚠️"}
 MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~>$&<@:-])")
@@ -39,7 +40,7 @@ def render(report: Report) -> str:
         f"{summary(report)}. Bundle {code(report.bundle.id[:12])}: "
         f"{report.bundle.parameters:,} parameters, {text(report.bundle.precision)}, "
         f"{size_of(report)}, {report.bundle.bits_per_byte:.3f} bits per byte. Measured on "
-        f"{code(place)} ({machine.usable_cores} of {machine.cores} cores), "
+        f"{code(place)} ({machine.usable_cores} of {counted(machine.cores, 'core')}), "
         f"{text(when(report.started_at))}.",
         _verdicts(report),
         _reasons(report),

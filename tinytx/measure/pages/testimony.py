@@ -12,6 +12,7 @@ from tinytx.measure.pages.figures import MB, told
 from tinytx.measure.pages.markup import Markup, el, join
 from tinytx.measure.pages.tables import facts, numbers_table
 from tinytx.measure.record.report import Report
+from tinytx.wording import counted
 
 UNKNOWN = "not told"
 TWICE = ("python", "versions", "counters", "frequency_khz", "temperature_millicelsius")
@@ -175,6 +176,10 @@ def _before_after(report: Report) -> Markup:
         after = value(field, getattr(report.after, field))
         if before == after == UNKNOWN and field not in ("governor", "throttled"):
             continue
+        if field == "group_peak":  # the group may be older than the bench: a session, a container
+            if before == after:
+                continue
+            before = f"{before}, of what ran before"
         changed = el("strong", after) if before != after else after
         rows.append((named(field), before, changed))
     return numbers_table("Before and after", ("fact", "before", "after"), rows, pairs=True)
@@ -201,4 +206,4 @@ def _during(report: Report) -> Markup:
     headings = ("after", *(named(fields[n - 1]) for n in known))
     rows = [(look[0], *(look[n] for n in known)) for look in looks]
     table = numbers_table("Looks at the machine between the processes", headings, rows)
-    return el("details", el("summary", f"{len(rows)} looks while measuring"), table)
+    return el("details", el("summary", f"{counted(len(rows), 'look')} while measuring"), table)
