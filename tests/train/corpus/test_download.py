@@ -10,7 +10,7 @@ import pytest
 
 from tinytx.errors import CorpusError
 from tinytx.train.corpus import download as module
-from tinytx.train.corpus import text as texts
+from tinytx.train.corpus import archives as texts
 from tinytx.train.corpus.download import Download, fetch, target_in
 from tinytx.train.progress import Reporter
 
