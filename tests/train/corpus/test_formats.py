@@ -36,7 +36,11 @@ FILES = [
     (WORD, "a Word document", "libreoffice"),
     (zipped(**{"[Content_Types].xml": b"", "xl/a.xml": b""}), "an Excel workbook", "save its"),
     (zipped(**{"[Content_Types].xml": b"", "ppt/a.xml": b""}), "a PowerPoint pres", "save its"),
-    (zipped(**{"[Content_Types].xml": b"", "a.txt": b"words"}), "a file of an office program", "save"),
+    (
+        zipped(**{"[Content_Types].xml": b"", "a.txt": b"words"}),
+        "a file of an office program",
+        "save",
+    ),
     (
         zipped(mimetype=b"application/vnd.oasis.opendocument.text", **{"a.txt": b"words"}),
         "an OpenDocument file",

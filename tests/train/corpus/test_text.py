@@ -72,3 +72,30 @@ def test_a_folder_without_text_is_refused_with_the_names_that_count(tmp_path: Pa
     with pytest.raises(CorpusError, match="holds no text files") as caught:
         text_files(tmp_path)
     assert ".txt" in caught.value.remedy
+
+
+def test_the_names_that_a_folder_leaves_out_are_counted(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.csv", "c/d.csv", "e.HTML", "README", ".hidden.csv"):
+        write(tmp_path / name, b"x")
+    told: list[str] = []
+    assert text_files(tmp_path, told.append) == [tmp_path / "a.txt"]
+    (line,) = told
+    assert line.endswith("(.txt, .text, .md, .txt.gz, .zip): 2 .csv, 1 without an ending, 1 .html")
+    assert str(tmp_path) in line
+
+
+def test_a_folder_of_many_kinds_counts_the_rest_together(tmp_path: Path) -> None:
+    for i in range(9):
+        write(tmp_path / f"a.x{i}", b"x")
+    write(tmp_path / "b.txt", b"x")
+    told: list[str] = []
+    text_files(tmp_path, told.append)
+    assert told[0].endswith("1 .x0, 1 .x1, 1 .x2, 1 .x3, 1 .x4, 4 others")
+
+
+def test_a_folder_of_documents_alone_is_refused_with_the_way_to_text(tmp_path: Path) -> None:
+    write(tmp_path / "my book.pdf", b"%PDF-1.7\nwords")
+    write(tmp_path / "table.csv", b"a,b")
+    with pytest.raises(CorpusError, match=r"no text files but 1 \.pdf, 1 \.csv") as caught:
+        text_files(tmp_path)
+    assert f"pdftotext '{tmp_path}/my book.pdf'" in caught.value.remedy

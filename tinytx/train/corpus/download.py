@@ -152,6 +152,7 @@ def _receive(download: Download, reporter: Reporter) -> None:
         headers |= {"Range": f"bytes={asked}-", "If-Range": str(known.validator)}
     try:
         request = urllib.request.Request(download.url, headers=headers)
+        _ = urllib.parse.urlsplit(download.url).port  # checked here: the resolver cuts off bits
         opener = urllib.request.build_opener(answers.Redirects)
         with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
             _store(answer, download, asked, known, reporter)
