@@ -107,10 +107,14 @@ def test_a_line_with_the_character_that_sentencepiece_reserves_is_learned_from(
 ) -> None:
     text, told = tmp_path / "text", list[str]()
     lines = "▅zxyzqj▅ wandered▅home\n" * 400
-    text.write_text(story_file.read_text(encoding="utf-8") + lines, encoding="utf-8")
-    train_tokenizer(text, TokenizerSettings(vocab_size=330), tmp_path / "t.model", told.append)
-    made = Tokenizer.load(tmp_path / "t.model")
-    assert b"zxyzqj" in made.piece_bytes
+    settings, models = TokenizerSettings(vocab_size=320), []
+    for mark in ("▅", "\n"):  # the reserved character and a newline both end a sentence
+        story = story_file.read_text(encoding="utf-8")
+        text.write_text(story + lines.replace("▅", mark), encoding="utf-8")
+        train_tokenizer(text, settings, tmp_path / "t.model", told.append)
+        models.append((tmp_path / "t.model").read_bytes())
+    assert models[0] == models[1]
+    made = Tokenizer(models[0])
     assert made.decode(made.encode(lines)) == lines
     assert len(made.encode("▅")) == 3
     assert told == [
