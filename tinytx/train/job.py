@@ -16,7 +16,7 @@ from tinytx.train.data import Tokens, open_tokens
 from tinytx.train.distributed import ALONE, Group
 from tinytx.train.memory import leave_out_compiler
 from tinytx.train.metrics import Metrics, now
-from tinytx.train.recorded import without_folders
+from tinytx.train.recorded import as_text
 from tinytx.train.trainer import Job
 from tinytx.workspace import Workspace, sha256_file
 
@@ -171,7 +171,7 @@ def _new_metrics(
     return Metrics(
         run_id=str(uuid.uuid4()),
         started_at=now(),
-        config=as_dict(without_folders(settings)),
+        config=as_dict(as_text(settings)),
         machine={
             **speed.machine_facts(threads),
             "torch": str(torch.__version__),

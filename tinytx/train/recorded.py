@@ -1,10 +1,11 @@
 """Settings as they may travel: without what they tell of the machine that they were used on.
 
-A checkpoint, the metrics and a bundle's manifest hold the settings of a run. The folders that its
-files lay in are nobody else's business, and an address may hold a password.
+A checkpoint and a bundle's manifest hold the settings of a run. The folders that its files lay in
+are nobody else's business, and an address may hold a password.
 """
 
 import urllib.parse
+from collections.abc import Callable
 from pathlib import PurePath
 
 import msgspec
@@ -32,16 +33,27 @@ def bare_address(url: str) -> str:
 
 def without_folders(settings: Settings) -> Settings:
     """These settings with the names of files in the place of their paths."""
+    return _rewritten(settings, bare_name, bare_address)
+
+
+def as_text(settings: Settings) -> Settings:
+    """These settings with paths that JSON can hold: for the run's own metrics."""
+    return _rewritten(settings, printable, printable)
+
+
+def _rewritten(
+    settings: Settings, path: Callable[[str], str], address: Callable[[str], str]
+) -> Settings:
     corpus = settings.corpus
-    path: str | tuple[str, ...] | None = None
-    if isinstance(corpus.path, str):
-        path = bare_name(corpus.path)
-    elif corpus.path is not None:
-        path = tuple(map(bare_name, corpus.path))
+    paths: str | tuple[str, ...] | None = corpus.path
+    if isinstance(paths, str):
+        paths = path(paths)
+    elif paths is not None:
+        paths = tuple(map(path, paths))
     corpus = msgspec.structs.replace(
         corpus,
-        path=path,
-        val_path=None if corpus.val_path is None else bare_name(corpus.val_path),
-        url=None if corpus.url is None else bare_address(corpus.url),
+        path=paths,
+        val_path=None if corpus.val_path is None else path(corpus.val_path),
+        url=None if corpus.url is None else address(corpus.url),
     )
     return msgspec.structs.replace(settings, corpus=corpus)
