@@ -35,8 +35,9 @@ def console(quiet: bool = False) -> "Console":
 
 
 def print_json(document: object) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    """One JSON document on stdout; names of files that are no UTF-8 are escaped."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 def require(purpose: str, *packages: str, extras: str = "train,export") -> None:

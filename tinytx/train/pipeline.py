@@ -23,7 +23,7 @@ from tinytx.tokenizer import Tokenizer
 from tinytx.train import prerequisites
 from tinytx.train.corpus import source
 from tinytx.train.corpus.source import own_bits_per_byte
-from tinytx.train.corpus.text import read_text
+from tinytx.train.corpus.text import check_plain
 from tinytx.train.data import write_tokens
 from tinytx.train.distributed import alone
 from tinytx.train.follow import Leader
@@ -107,7 +107,7 @@ class Pipeline:
             for path in (space.train_text, space.val_text):
                 if not path.is_file():
                     raise CorpusError(f"--skip-corpus, but there is no {path}")
-                read_text(path, self.reporter.warn)
+                check_plain(path)
             self._skip("corpus", "as asked")
             return
         stamp = space.stamp("corpus")

@@ -45,6 +45,19 @@ def to_text_or_blank(data: bytes, name: str, file: str, tell: Tell) -> str:
     return "\n\n".join(full)
 
 
+def check_plain(path: Path) -> None:
+    """Raise :class:`CorpusError` unless a file can be used as it lies there: UTF-8, not packed."""
+    data = read_file(path)
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{path} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,}",
+            "give it with --corpus-path in place of --skip-corpus, which says how to convert it",
+        ) from error
+    read_text(path)
+
+
 def read_file(path: Path) -> bytes:
     """The bytes of a regular file within the size limit: a pipe or a device might never end."""
     with os_errors_as(CorpusError, "read the corpus"):
