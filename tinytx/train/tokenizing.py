@@ -32,6 +32,10 @@ that holds the second one."""
 SMALLEST = 300  # pieces: as TokenizerSettings.vocab_size
 
 
+class _NoRoom(Exception):
+    """The text has more characters than the vocabulary has pieces."""
+
+
 @dataclass(frozen=True)
 class _Text:
     """What one pass over a text finds."""
@@ -58,28 +62,44 @@ def train_tokenizer(
     ``tell`` hears what the text's characters mean for it. Raises :class:`TokenizerError` when the
     text supports no vocabulary of this size.
     """
-    text = _survey(text_file)
-    counts: Counter[str] = Counter()
-    for sentence in _sample(text_file, text.sentences):
-        counts.update(sentence)
-    free = settings.vocab_size - FIXED_PIECES - 1  # the space has its piece in any case
-    kept = _seldom_left_out(counts, free, CHARACTERS_AT_MOST)
+    text, size = _survey(text_file), settings.vocab_size
+    remarks = list(_remarks(text))
     try:
-        model = _train(_cut(_sample(text_file, text.sentences), kept), settings.vocab_size)
-    except TokenizerError:
-        if not kept:
-            raise
-        # its words do not fill their part of the vocabulary: characters do
-        kept = _seldom_left_out(counts, free, 1.0)
-        model = _train(_cut(_sample(text_file, text.sentences), kept), settings.vocab_size)
+        model = _train(_sample(text_file, text.sentences), size)
+    except _NoRoom:
+        model, remark = _train_with_fewer_characters(text_file, text.sentences, size)
+        remarks.insert(0, remark)
     with os_errors_as(TokenizerError, "write the tokenizer"):
         atomic_write(target, model)
-    for sentence in _remarks(text, counts, kept):
-        tell(sentence)
+    for remark in remarks:
+        tell(remark)
+
+
+def _train_with_fewer_characters(text_file: Path, sentences: int, size: int) -> tuple[bytes, str]:
+    """The bytes of a model in which the most frequent characters alone have pieces, and what to
+    say of it. The others are written as bytes."""
+    counts: Counter[str] = Counter()
+    for sentence in _sample(text_file, sentences):
+        counts.update(sentence)
+    free = size - FIXED_PIECES - 1  # the space has its piece in any case
+    for share in (CHARACTERS_AT_MOST, 1.0):
+        kept = [sign for sign, _ in counts.most_common(int(share * free))]
+        try:
+            model = _train(_cut(_sample(text_file, sentences), "".join(kept)), size)
+            break
+        except TokenizerError:  # its words do not fill their part of the vocabulary: signs do
+            if share == 1.0:
+                raise
+    part = 100 * sum(counts[sign] for sign in kept) / counts.total()
+    return model, (
+        f"the text has {len(counts):,} different characters: the {len(kept):,} most frequent "
+        f"({part:.1f} % of it) have a piece of their own, the others are written as bytes; a "
+        "larger --vocab-size holds more of them"
+    )
 
 
 def _train(sentences: Iterator[str], vocab_size: int) -> bytes:
-    """The bytes of a model. Raises :class:`TokenizerError`."""
+    """The bytes of a model. Raises :class:`TokenizerError`, or :class:`_NoRoom`."""
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.Train(
@@ -106,6 +126,8 @@ def _train(sentences: Iterator[str], vocab_size: int) -> bytes:
     except RuntimeError as error:
         if "KeyboardInterrupt" in str(error):  # Ctrl-C while it was asking for sentences
             raise KeyboardInterrupt from error
+        if "smaller than required_chars" in str(error):
+            raise _NoRoom from error
         raise TokenizerError(_reason(str(error), vocab_size)) from error
     return model.getvalue()
 
@@ -144,39 +166,16 @@ def _sample(text_file: Path, count: int) -> Iterator[str]:
             yield sentence
 
 
-def _seldom_left_out(counts: Counter[str], free: int, share: float) -> str:
-    """The most frequent characters that ``share`` of the ``free`` pieces holds; nothing where all
-    that :data:`COVERAGE` asks for have room."""
-    needed, covered = 0, 0
-    for _, count in counts.most_common():
-        if covered >= COVERAGE * counts.total():
-            break
-        needed, covered = needed + 1, covered + count
-    if needed <= free:
-        return ""
-    return "".join(sign for sign, _ in counts.most_common(int(share * free)))
-
-
 def _cut(sentences: Iterator[str], kept: str) -> Iterator[str]:
     """Sentences without the characters that are not ``kept``, cut there: what SentencePiece does
-    itself where it takes at least 98 % of a text. An empty ``kept`` means all."""
-    if not kept:
-        yield from sentences
-        return
+    itself where it takes at least 98 % of a text."""
     others = re.compile(f"[^{re.escape(kept)}{SPACE} ]+")
     for sentence in sentences:
         yield from filter(None, others.split(sentence))
 
 
-def _remarks(text: _Text, counts: Counter[str], kept: str) -> Iterator[str]:
+def _remarks(text: _Text) -> Iterator[str]:
     """What a user should know of the text's characters."""
-    if kept:
-        part = 100 * sum(counts[sign] for sign in kept) / counts.total()
-        yield (
-            f"the text has {len(counts):,} different characters: the {len(kept):,} most frequent "
-            f"({part:.1f} % of it) have a piece of their own, the others are written as bytes; a "
-            "larger --vocab-size holds more of them"
-        )
     if text.spaces:
         yield (
             f"the text holds U+2581 ({SPACE}) {text.spaces:,} times: it is the tokenizer's own "
