@@ -159,6 +159,12 @@ def test_a_login_page_is_refused_and_what_had_arrived_is_kept(
     assert part.read_bytes() == text.encode()[:3_000]
 
 
+def test_a_file_that_is_empty_is_not_kept(get: Get, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="is empty"):
+        get("empty")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_page_that_is_called_text_is_refused_and_not_kept(get: Get, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="answered with a web page, not with a text"):
         get("page-called-text")
@@ -291,6 +297,8 @@ def test_an_unsupported_scheme_is_refused(url: str, tmp_path: Path) -> None:
         "http://127.0.0.1:99999/",
         "http://[::1",
         "http://127.0.0.1/\x00",
+        "http://127.0.0.1/caf\udce9",
+        "file:///nowhere/caf\udce9",
         "file:///nowhere/at/all",
         "file:///proc",
     ],

@@ -1,6 +1,7 @@
 """Files to text: what is unpacked, what is cleaned, what is refused by its name."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,34 @@ def test_a_folder_of_documents_alone_is_refused_with_the_way_to_text(tmp_path: P
     with pytest.raises(CorpusError, match=r"no text files but 1 \.pdf, 1 \.csv") as caught:
         text_files(tmp_path)
     assert f"pdftotext '{tmp_path}/my book.pdf'" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("a.pdf", b"%PDF-1.7\nwords", "a.pdf is a PDF document, not plain text; make text of it:"),
+        ("a.rtf", b"{\\rtf1 words}", "a.rtf is a document in RTF, not plain text; save it as"),
+        ("a.html", b"<html><p>words", "a.html is a web page (HTML), not plain text; make text"),
+        ("a.docx", "word/x.xml", "a.docx is a Word document, not plain text; save it as"),
+        ("a.epub", "META-INF/container.xml", "a.epub is an e-book (EPUB), not plain text; make"),
+        ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a.doc is an old Word, Excel or PowerPo"),
+        ("a.csv", b"1,2", "1 .csv"),
+        ("a.docx", b"PK\x03\x04 damaged", "1 .docx"),
+    ],
+)
+def test_a_document_beside_the_texts_of_a_folder_is_named_with_the_way_to_text(
+    tmp_path: Path, name: str, data: bytes | str, words: str
+) -> None:
+    write(tmp_path / "b.txt", b"x")
+    if isinstance(data, bytes):
+        write(tmp_path / name, data)
+    else:
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("[Content_Types].xml", b"")
+            archive.writestr(data, b"words")
+            if name.endswith("epub"):
+                archive.writestr("mimetype", b"application/epub+zip")
+    told: list[str] = []
+    assert text_files(tmp_path, told.append) == [tmp_path / "b.txt"]
+    assert words in told[0]
+    assert told[0].endswith(words) == ("is a" not in words)

@@ -13,11 +13,11 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from tinytx.errors import CorpusError
 from tinytx.train.corpus.encodings import Raw
-from tinytx.train.corpus.formats import recognise_members, refusal
+from tinytx.train.corpus.formats import HEAD, Format, recognise, recognise_members, refusal
 
 LARGEST_TEXT = 2_000_000_000  # bytes
 MEMBERS = (".txt", ".text", ".md")
@@ -56,8 +56,9 @@ def _readable(name: str) -> Iterator[None]:
 def _unzip(data: bytes, name: str, file: str) -> list[Raw]:
     """The text files of an archive, in its order."""
     with _readable(name), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if kind := _office_or_book(archive):
+            raise refusal(name, kind, file)
         members = [one for one in archive.infolist() if not one.is_dir()]
-        _refuse_foreign(archive, members, name, file)
         members = [one for one in members if not _beside_the_point(one.filename)]
         texts = [one for one in members if one.filename.lower().endswith(MEMBERS)]
         chosen = texts or (members if len(members) == 1 else [])
@@ -78,17 +79,26 @@ def _unzip(data: bytes, name: str, file: str) -> list[Raw]:
         return found
 
 
-def _refuse_foreign(
-    archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], name: str, file: str
-) -> None:
+def foreign_format(path: Path) -> Format | None:
+    """What other program's file lies there, packed ones included; None where nothing is known."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+            if not head.startswith(ZIPS):
+                return recognise(head)
+            with zipfile.ZipFile(file) as archive:
+                return _office_or_book(archive)
+    except DAMAGE:
+        return None
+
+
+def _office_or_book(archive: zipfile.ZipFile) -> Format | None:
     """Office files and e-books are zip archives too; what they hold is markup."""
-    names = [one.filename for one in members]
-    mimetype = b""
+    names, mimetype = archive.namelist(), b""
     if "mimetype" in names and not archive.getinfo("mimetype").flag_bits & 1:
         with archive.open("mimetype") as stream:
             mimetype = stream.read(100)
-    if kind := recognise_members(names, mimetype):
-        raise refusal(name, kind, file)
+    return recognise_members(names, mimetype)
 
 
 def _beside_the_point(member: str) -> bool:

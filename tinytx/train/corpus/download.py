@@ -56,7 +56,7 @@ def target_in(folder: Path, url: str) -> Path:
     """Where the file of an address lies: a readable end of its name, and its hash."""
     last = url.partition("?")[0].rsplit("/", 1)[-1]
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", last)[-40:].strip("-.")
-    digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return folder / f"{digest}-{name or 'text'}"
 
 
@@ -79,6 +79,8 @@ def fetch(download: Download, reporter: Reporter) -> bytes:
     _receive_all(download, reporter)
     try:
         data = _checked(read_file(download.part), download)
+        if not data:
+            raise CorpusError(f"{download.url} is empty", REMEDY)
         if recognise(data) is HTML:
             raise CorpusError(f"{download.url} answered with a web page, not with a text", PORTAL)
     except CorpusError:

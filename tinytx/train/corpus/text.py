@@ -8,11 +8,12 @@ from pathlib import Path
 from tinytx.errors import CorpusError, os_errors_as
 from tinytx.train.corpus import archives
 from tinytx.train.corpus.encodings import Tell, decode
-from tinytx.train.corpus.formats import recognise, refusal
+from tinytx.train.corpus.formats import refusal
 
 SUFFIXES = (*archives.MEMBERS, ".txt.gz", ".zip")
 """How the names of those files in a folder end that count as text."""
 NAMED_AT_MOST = 5  # files in one sentence
+LOOKED_AT = 100  # files of a folder that are not called text, for what they are
 
 
 def read_text(path: Path, tell: Tell = lambda _: None) -> str:
@@ -92,9 +93,10 @@ def text_files(folder: Path, tell: Tell = lambda _: None) -> list[Path]:
         advice = _advice(others) or f"their names end in {', '.join(SUFFIXES)}"
         raise CorpusError(f"the folder {folder} holds no text files{kinds}", advice)
     if others:
+        advice = f"; {advice}" if (advice := _advice(others)) else ""
         tell(
             f"left out of {folder}, not being called text ({', '.join(SUFFIXES)}): "
-            f"{_by_suffix(others)}"
+            f"{_by_suffix(others)}{advice}"
         )
     return found
 
@@ -109,11 +111,10 @@ def _by_suffix(paths: list[Path]) -> str:
 
 def _advice(paths: list[Path]) -> str:
     """The way to text for the first file of another program among ``paths``."""
-    for path in paths[:NAMED_AT_MOST]:
-        with path.open("rb") as file:
-            kind = recognise(file.read(1 << 16))
-        if kind is not None:
-            return refusal(str(path), kind, str(path)).remedy
+    for path in paths[:LOOKED_AT]:
+        if (kind := archives.foreign_format(path)) is not None:
+            found = refusal(str(path), kind, str(path))
+            return f"{found.message}; {found.remedy}"
     return ""
 
 
