@@ -24,7 +24,7 @@ PAGES = ("text/html", "application/xhtml+xml")
 REMEDY = "download it by other means, then give it with --corpus-path"
 PORTAL = (
     "if this network asks for a login, log in and try again; else give the address of the text "
-    "itself"
+    f"itself, or {REMEDY}"
 )
 
 
