@@ -78,8 +78,18 @@ class ModelFacts(_Record, frozen=True, kw_only=True, omit_defaults=True):
     precision: str
 
 
-class Provenance(_Record, frozen=True, kw_only=True):
-    """Where the bundle came from."""
+class CorpusRecord(_Record, frozen=True, kw_only=True):
+    """The files that the corpus was made of, without where they lay."""
+
+    files: Count
+    names: Annotated[list[str], Meta(max_length=20)]
+    """Of the first ones, without their folders."""
+    files_sha256: Sha256
+    """Of the sha256 of each file in its order, a line each."""
+
+
+class Provenance(_Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the bundle came from. It names no folder and no user of the machine it was made on."""
 
     tinytx: str
     run_id: str
@@ -89,6 +99,9 @@ class Provenance(_Record, frozen=True, kw_only=True):
     val_sha256: Sha256
     settings: dict[str, dict[str, str | int | float | None]]
     versions: dict[str, str]
+    """Of what made the bundle; ``sentencepiece`` is the one that made the tokenizer."""
+    corpus: CorpusRecord | None = None
+    """None for the built-in corpus, and where it is not known."""
 
 
 class TrainingRecord(_Record, frozen=True, kw_only=True):

@@ -34,9 +34,19 @@ class TinytxError(Exception):
     exit_code = EXIT_BUG
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        self.message = printable(message)
+        self.remedy = printable(remedy)
+        super().__init__(self.message)
+
+
+def printable(text: str) -> str:
+    """``text`` as UTF-8 can hold it: a file's name may have bytes that are no characters, which
+    Python keeps as lone surrogates; here they are written out, as ``\\xe9``."""
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate of another kind
+        raw = text.encode("utf-8", "backslashreplace")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 class PrerequisiteError(TinytxError):

@@ -24,12 +24,17 @@ from tinytx.bundle import (
     Provenance,
     Quality,
 )
-from tinytx.config import Settings, as_dict
+from tinytx.config import Settings
 from tinytx.errors import BundleError, ExportError, os_errors_as
 from tinytx.export.graph import build_graph
 from tinytx.export.parity import check_parity
 from tinytx.export.prompts import golden_prompts
-from tinytx.export.record import training_record
+from tinytx.export.record import (
+    corpus_record,
+    recorded_settings,
+    tokenizer_versions,
+    training_record,
+)
 from tinytx.export.source import Source, input_hashes, load_source
 from tinytx.export.variants import HeldOut, Made, make_variant
 from tinytx.runtime.engine import Engine
@@ -172,20 +177,10 @@ def _provenance(source: Source, inputs: dict[str, str], versions: dict[str, str]
         tokenizer_sha256=inputs["tokenizer"],
         train_sha256=inputs["train_text"],
         val_sha256=inputs["val_text"],
-        settings=_recorded(source.settings),
-        versions=versions,
+        settings=recorded_settings(source.settings),
+        versions={**tokenizer_versions(source.metrics), **versions},
+        corpus=corpus_record(source.metrics),
     )
-
-
-def _recorded(settings: Settings) -> dict[str, dict[str, str | int | float | None]]:
-    """The settings as the manifest holds them: several paths are one text."""
-    return {
-        section: {
-            key: ", ".join(value) if isinstance(value, list | tuple) else value
-            for key, value in values.items()
-        }
-        for section, values in as_dict(settings).items()
-    }
 
 
 def _versions() -> dict[str, str]:

@@ -11,11 +11,12 @@ from tinytx import __version__
 from tinytx.config import Settings, as_dict
 from tinytx.errors import CheckpointError, CorpusError
 from tinytx.train import checkpoint, speed
-from tinytx.train.corpus.source import own_bits_per_byte
+from tinytx.train.corpus.source import own_bits_per_byte, recorded_files
 from tinytx.train.data import Tokens, open_tokens
 from tinytx.train.distributed import ALONE, Group
 from tinytx.train.memory import leave_out_compiler
 from tinytx.train.metrics import Metrics, now
+from tinytx.train.recorded import as_text
 from tinytx.train.trainer import Job
 from tinytx.workspace import Workspace, sha256_file
 
@@ -170,7 +171,7 @@ def _new_metrics(
     return Metrics(
         run_id=str(uuid.uuid4()),
         started_at=now(),
-        config=as_dict(settings),
+        config=as_dict(as_text(settings)),
         machine={
             **speed.machine_facts(threads),
             "torch": str(torch.__version__),
@@ -182,11 +183,13 @@ def _new_metrics(
             "val_sha256": hashes["val_text"],
             "val_bytes": space.val_text.stat().st_size,
             "own_bits_per_byte": own_bits_per_byte(space.corpus_facts),
+            **recorded_files(space.corpus_facts, hashes["train_text"]),
         },
         tokenizer={
             "sha256": hashes["tokenizer"],
             "vocab_size": settings.tokenizer.vocab_size,
             "train_tokens": len(open_tokens(space.train_tokens)) - 1,
+            "made_with": space.stamp("tokenizer").made_with(space.tokenizer),
         },
         parameters=settings.parameters,
     )
