@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of the bundles")
     parser.add_argument("texts", type=Path, nargs="*", help="UTF-8 files, some 700 kB each")
     parser.add_argument("--take", type=Path, action="append", default=[], metavar="RUN")
+    parser.add_argument("--only", action="append", choices=list(SHAPES), help="repeatable")
     parser.add_argument("--set", dest="more", action="append", default=[], metavar="A.B=C")
     options = parser.parse_args()
     variants.MOST_LOSS, variants.LEAST_GAIN = math.inf, -math.inf
@@ -67,7 +68,7 @@ def main() -> None:
     more = [f"--set={assignment}" for assignment in options.more]
     for number, (text, shape) in enumerate(product([None, *options.texts], SHAPES), 1):
         bundle = options.out / f"{shape}-{text.stem if text else 'stories'}"
-        if not bundle.exists():
+        if not bundle.exists() and shape in (options.only or SHAPES):
             train(bundle, SHAPES[shape], text, number, more)
             print(bundle.name, flush=True)
 
