@@ -26,8 +26,9 @@ SHAPES = {
         "--layers=5", "--width=160", "--heads=5", "--hidden=320", "--vocab-size=4096",
         "--pair-rows=0",
     ],
+    "2x48": ["--width=48", "--hidden=96", "--vocab-size=640", "--pair-rows=2048"],
 }  # fmt: skip
-"""Layers x width; the first is the default. 5x160 has 4,096 pieces, the others 2,048."""
+"""Layers x width; the first is the default. 5x160 has 4,096 pieces, 2x48 640, the others 2,048."""
 BUILT_IN = ["--train-bytes=700000", "--val-bytes=70000"]
 MOST_EPOCHS = 3
 ALWAYS = ["--compile=off", "--threads=1", "--quiet"]

@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 from processors_worker import cases_of
 
-from tinytx.bundle import Bundle, Precision
+from tinytx.bundle import Bundle, GoldenCase, Precision
 from tinytx.runtime.golden import FINGERPRINT, NEAR_TIES
 
 ROOT = Path(__file__).parents[1]
@@ -42,11 +42,11 @@ MOST = ["raw", "centred", "probability", "last", "logit", "behind"]
 Floats = NDArray[np.float64]
 
 
-def record(command: list[str], path: str, bundles: list[Path], folder: Path) -> None:
+def record(command: list[str], path: str, bundles: list[Path], each: int, folder: Path) -> None:
     """Every model's logits, by the Python that ``command`` begins."""
     places = [place for place in (path, str(ROOT)) if place]
     environment = {**os.environ, "PYTHONPATH": ":".join(places), "ORT_DISABLE_TELEMETRY": "1"}
-    worker = [*command, "-P", str(ROOT / "bench/processors_worker.py"), str(folder)]
+    worker = [*command, "-P", str(ROOT / "bench/processors_worker.py"), str(folder), str(each)]
     subprocess.run([*worker, *map(str, bundles)], check=True, env=environment)
 
 
@@ -62,9 +62,10 @@ def log_probabilities(rows: Floats) -> Floats:
     return rows - total
 
 
-def compare(bundle: Bundle, precision: Precision, here: Floats, there: Floats) -> dict[str, float]:
+def compare(
+    cases: list[GoldenCase], precision: Precision, here: Floats, there: Floats
+) -> dict[str, float]:
     """One line of the result."""
-    cases = cases_of(bundle, precision)
     apart = there - here  # [steps, V]
     centred = apart - apart.mean(axis=1, keepdims=True)
     last = np.cumsum([len(case.tokens) for case in cases]) - 1
@@ -101,24 +102,24 @@ def table(rows: list[dict[str, object]], by: str) -> str:
 
 
 def measure(
-    bundles: list[Path], processors: dict[str, str], paths: dict[str, str]
+    bundles: list[Path], processors: dict[str, str], paths: dict[str, str], each: int
 ) -> list[dict[str, object]]:
     """One row for each bundle, precision and processor."""
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as name:
         ours, theirs = Path(name) / "ours", Path(name) / "theirs"
         ours.mkdir()
-        record([sys.executable], os.environ.get("PYTHONPATH", ""), bundles, ours)
+        record([sys.executable], os.environ.get("PYTHONPATH", ""), bundles, each, ours)
         for processor, command in processors.items():
             theirs.mkdir(exist_ok=True)
-            record(shlex.split(command), paths.get(processor, ""), bundles, theirs)
+            record(shlex.split(command), paths.get(processor, ""), bundles, each, theirs)
             for number, path in enumerate(bundles):
                 bundle = Bundle(path)
                 shape = f"{bundle.manifest.model.layers}x{bundle.manifest.model.width}"
                 for precision in bundle.manifest.precisions:
                     file = f"{number}.{precision}.npy"
                     both = [np.load(folder / file).astype(np.float64) for folder in (ours, theirs)]
-                    figures = compare(bundle, precision, *both)
+                    figures = compare(cases_of(bundle, precision)[::each], precision, *both)
                     facts = {"bundle": path.name, "shape": shape, "precision": precision}
                     rows.append({**facts, "processor": processor, **figures})
                     (theirs / file).unlink()
@@ -132,10 +133,12 @@ def main() -> None:
     parser.add_argument("--on", action="append", default=[], metavar="NAME=COMMAND")
     parser.add_argument("--path", action="append", default=[], metavar="NAME=FOLDERS")
     parser.add_argument("--by", default="shape", choices=["shape", "bundle"])
+    parser.add_argument("--each", type=int, default=1, help="2: each second prompt alone")
     parser.add_argument("--json", action="store_true", help="every row, and no table")
     options = parser.parse_args()
     processors = dict(text.split("=", 1) for text in options.on)
-    rows = measure(options.bundles, processors, dict(text.split("=", 1) for text in options.path))
+    paths = dict(text.split("=", 1) for text in options.path)
+    rows = measure(options.bundles, processors, paths, options.each)
     print(json.dumps(rows, indent=1) if options.json else table(rows, options.by))
 
 

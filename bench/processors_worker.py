@@ -1,10 +1,11 @@
 """Every logit of the golden outputs of many bundles, as this processor computes them.
 
-    python -P bench/processors_worker.py FOLDER BUNDLE...
+    python -P bench/processors_worker.py FOLDER EACH BUNDLE...
 
 Runs under an emulator as well, so it imports nothing but the runtime. Writes
-``FOLDER/NUMBER.PRECISION.npy``, [steps, V], for each model of each bundle: the golden prompts, each
-followed by the very tokens that the bundle holds, whatever this processor would choose.
+``FOLDER/NUMBER.PRECISION.npy``, [steps, V], for each model of each bundle: each golden prompt, or
+each second (``EACH`` is 2) and so on, followed by the very tokens that the bundle holds, whatever
+this processor would choose.
 """
 
 import sys
@@ -37,12 +38,12 @@ def logits_of(engine: Engine, cases: list[GoldenCase]) -> NDArray[np.float32]:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
-    for number, path in enumerate(sys.argv[2:]):
+    folder, each = Path(sys.argv[1]), int(sys.argv[2])
+    for number, path in enumerate(sys.argv[3:]):
         bundle = Bundle(Path(path))
         for precision in bundle.manifest.precisions:
             engine = Engine.load(bundle.folder, 1, precision)
-            rows = logits_of(engine, cases_of(bundle, precision))
+            rows = logits_of(engine, cases_of(bundle, precision)[::each])
             np.save(folder / f"{number}.{precision}.npy", rows)
 
 
