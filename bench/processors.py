@@ -34,11 +34,13 @@ import numpy as np
 from numpy.typing import NDArray
 from processors_worker import cases_of
 
-from tinytx.bundle import Bundle, GoldenCase, Precision
+from tinytx.bundle import GRAPHS, Bundle, GoldenCase, Precision
 from tinytx.runtime.golden import FINGERPRINT, NEAR_TIES
 
 ROOT = Path(__file__).parents[1]
 MOST = ["raw", "centred", "probability", "last", "logit", "behind"]
+SUMS = ["steps", "turned"]
+Row = dict[str, object]
 Floats = NDArray[np.float64]
 
 
@@ -71,7 +73,8 @@ def compare(
     last = np.cumsum([len(case.tokens) for case in cases]) - 1
     best = here.argmax(axis=1)
     behind = there.max(axis=1) - there[np.arange(len(there)), best]
-    clear = -np.partition(-here, 1, axis=1)[:, :2] @ [-1.0, 1.0] >= NEAR_TIES[precision]
+    second, first = np.partition(here, -2, axis=1)[:, -2:].T
+    clear = first - second >= NEAR_TIES[precision]
     most = {
         "raw": groups(apart),
         "centred": groups(centred),
@@ -86,26 +89,49 @@ def compare(
     return {**figures, "turned": int(((behind > 0) & clear).sum()), "steps": len(here)}
 
 
-def table(rows: list[dict[str, object]], by: str) -> str:
-    """Markdown: the most of every figure, by processor, precision and one more column."""
-    kept: dict[tuple[str, ...], list[dict[str, object]]] = defaultdict(list)
+def most(rows: list[Row], name: str) -> str:
+    return f"{max(float(str(row[name])) for row in rows):.2g}"
+
+
+def markdown(heads: list[str], lines: list[list[str]]) -> str:
+    cells = [heads, ["---"] * len(heads), *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def tables(rows: list[Row]) -> str:
+    """Raw and centred by precision, shape and processor; all figures by precision and processor."""
+    kept: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        kept[tuple(str(row[key]) for key in ("precision", by, "processor"))].append(row)
-    heads = ["precision", by, "processor", "bundles", "steps", *MOST, "turned"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for key, group in sorted(kept.items()):
-        most = [f"{max(float(str(row[name])) for row in group):.2g}" for name in MOST]
-        steps, turned = (sum(int(str(row[name])) for row in group) for name in ("steps", "turned"))
-        cells = [*key, str(len(group)), f"{steps:,}", *most, str(turned)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        kept[str(row["precision"]), str(row["shape"]), str(row["processor"])].append(row)
+    processors = list(dict.fromkeys(str(row["processor"]) for row in rows))
+    precisions = [name for name in GRAPHS if any(key[0] == name for key in kept)]
+    shapes = sorted({key[1] for key in kept})
+    first, second = [], []
+    for precision in precisions:
+        for shape in shapes:
+            groups = [kept[precision, shape, processor] for processor in processors]
+            count = len({str(row["bundle"]) for group in groups for row in group})
+            pairs = [f"{most(g, 'raw')}, {most(g, 'centred')}" if g else "" for g in groups]
+            first.append([precision, shape, str(count), *pairs])
+        for processor in processors:
+            group = [row for shape in shapes for row in kept[precision, shape, processor]]
+            steps, turned = (sum(int(str(row[key])) for row in group) for key in SUMS)
+            figures = [most(group, name) for name in MOST]
+            counts = [str(len(group)), f"{steps:,}"]
+            second.append([precision, processor, *counts, *figures, str(turned)])
+    return "\n\n".join(
+        [
+            markdown(["precision", "shape", "bundles", *processors], first),
+            markdown(["precision", "processor", "bundles", SUMS[0], *MOST, SUMS[1]], second),
+        ]
+    )
 
 
 def measure(
     bundles: list[Path], processors: dict[str, str], paths: dict[str, str], each: int
-) -> list[dict[str, object]]:
+) -> list[Row]:
     """One row for each bundle, precision and processor."""
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         ours, theirs = Path(name) / "ours", Path(name) / "theirs"
         ours.mkdir()
@@ -120,7 +146,7 @@ def measure(
                     file = f"{number}.{precision}.npy"
                     both = [np.load(folder / file).astype(np.float64) for folder in (ours, theirs)]
                     figures = compare(cases_of(bundle, precision)[::each], precision, *both)
-                    facts = {"bundle": path.name, "shape": shape, "precision": precision}
+                    facts = {"bundle": str(path), "shape": shape, "precision": precision}
                     rows.append({**facts, "processor": processor, **figures})
                     (theirs / file).unlink()
             print(f"{processor}: {len(bundles)} bundles", file=sys.stderr, flush=True)
@@ -129,17 +155,18 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("bundles", type=Path, nargs="+")
+    parser.add_argument("bundles", type=Path, nargs="*")
     parser.add_argument("--on", action="append", default=[], metavar="NAME=COMMAND")
     parser.add_argument("--path", action="append", default=[], metavar="NAME=FOLDERS")
-    parser.add_argument("--by", default="shape", choices=["shape", "bundle"])
     parser.add_argument("--each", type=int, default=1, help="2: each second prompt alone")
     parser.add_argument("--json", action="store_true", help="every row, and no table")
+    parser.add_argument("--rows", type=Path, nargs="*", default=[], help="what --json gave before")
     options = parser.parse_args()
     processors = dict(text.split("=", 1) for text in options.on)
     paths = dict(text.split("=", 1) for text in options.path)
-    rows = measure(options.bundles, processors, paths, options.each)
-    print(json.dumps(rows, indent=1) if options.json else table(rows, options.by))
+    rows = [row for path in options.rows for row in json.loads(path.read_bytes())]
+    rows += measure(options.bundles, processors, paths, options.each) if options.bundles else []
+    print(json.dumps(rows, indent=1) if options.json else tables(rows))
 
 
 if __name__ == "__main__":
