@@ -3,6 +3,7 @@
 import platform
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -87,12 +88,19 @@ def export(space: Workspace, precision: Choice = "auto") -> ExportResult:
     with os_errors_as(ExportError, "write the bundle"):
         with atomic_directory(space.bundle) as folder:
             sealed = bundle.write(folder, manifest, files)
-            try:
-                verify(folder)  # the device will do the same
-            except BundleError as error:
-                raise ExportError(f"the new bundle does not verify: {error.message}") from error
+            _verify(folder)  # the device will do the same
         stamp.write(settings, inputs, sorted(space.bundle.iterdir()))
     return ExportResult(sealed, skipped=False)
+
+
+def _verify(folder: Path) -> None:
+    """Every model of the new bundle, not only what this machine would load."""
+    try:
+        verified = verify(folder)
+    except BundleError as error:
+        raise ExportError(f"the new bundle does not verify: {error.message}") from error
+    for name, how in verified.differing.items():
+        raise ExportError(f"the new bundle does not verify: {how} ({name})")
 
 
 def _make(
