@@ -21,14 +21,15 @@ ALLOWED = {
     "config": {"errors"},
     "presets": set(),
     "cache": set(),
+    "cgroup": set(),
     "workspace": {"config", "errors"},
     "files": {"errors"},
     "bundle": {"files", "config", "errors"},
     "tokenizer": {"config", "errors"},
     "pairs": set(),
-    "runtime": {"tokenizer", "bundle", "cache", "pairs", "config", "errors"},
-    "measure": {"runtime", "bundle", "tokenizer", "workspace", "config", "errors"},
-    "train": {"tokenizer", "workspace", "cache", "pairs", "config", "errors"},
+    "runtime": {"tokenizer", "bundle", "cache", "cgroup", "pairs", "config", "errors"},
+    "measure": {"runtime", "bundle", "tokenizer", "workspace", "cgroup", "config", "errors"},
+    "train": {"tokenizer", "workspace", "cache", "cgroup", "pairs", "config", "errors"},
     "export": {
         "train", "runtime", "bundle", "tokenizer", "workspace", "config", "errors",
     },
@@ -47,6 +48,7 @@ FOREIGN = {
     "presets": set(),
     "pairs": set(),
     "cache": set(),
+    "cgroup": set(),
     "workspace": set(),
     "remote": set(),
     "config": {"msgspec"},
@@ -277,7 +279,9 @@ def test_the_names_of_the_python_api_are_loaded_when_they_are_asked_for() -> Non
     assert (result.stdout, result.stderr) == ("module 'tinytx' has no attribute 'Motor'\n", "")
 
 
-@pytest.mark.parametrize("name", ["errors", "workspace", "cli.main", "cli.common"])
+@pytest.mark.parametrize(
+    "name", ["errors", "workspace", "cgroup", "cli.main", "cli.common", "cli.doctor", "measure.doctor"]
+)
 def test_light_modules_are_light(name: str) -> None:
     result = python(
         f"import json, sys\nimport tinytx.{name}\nprint(json.dumps(sorted(sys.modules)))"

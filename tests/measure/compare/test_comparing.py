@@ -1,5 +1,6 @@
 """Reports and runs in turns, judged: what differs, what cannot be compared, what is warned of."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def make(tree: Tree) -> Make:
         facts: dict[str, Any] | None = None,
         machine_changes: dict[str, Any] | None = None,
     ) -> Report:
-        one = msgspec.structs.replace(machine, **(machine_changes or {}))
+        one = dataclasses.replace(machine, **(machine_changes or {}))
         bundle = BundleFacts(
             id="c0ffee", path="x", files={"model.onnx": 9_000_000}, parameters=1,
             precision="float32", bits_per_byte=1.2, val_sha256="v", tokenizer_sha256="t",

@@ -1,5 +1,6 @@
 """What the machine says about itself, in words."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,7 @@ def test_figures_have_units_and_what_is_not_known_says_so() -> None:
 
 
 def test_what_changed_while_measuring_stands_out(report: Report, read: Read) -> None:
-    after = replace(report.before, swap_used=90_000_000, governor="powersave")
+    after = dataclasses.replace(report.before, swap_used=90_000_000, governor="powersave")
     page = read(testimony.testimony(replace(report, after=after)))
     assert "90 MB" in page.text
     assert "powersave" in page.text

@@ -146,7 +146,7 @@ def _limit(report: Report) -> Markup | None:
         ("limit", told(proof.limit / 1e6, "MB")),
         ("mechanism", proof.mechanism or "none"),
         ("canary", proof.canary or "not run"),
-        ("reason", proof.reason),
+        ("reason", proof.doubt),
         ("remedy", proof.remedy),
     ]
     kind = "good" if proof.enforced else "bad"
