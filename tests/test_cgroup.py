@@ -264,7 +264,9 @@ def test_a_real_limit_above_is_seen_where_the_own_group_says_that_there_is_none(
 ) -> None:
     (real_groups / "memory.limit_in_bytes").write_text(str(200 << 20))
     assert int((real_groups / "inner/memory.limit_in_bytes").read_text()) > 1 << 62
-    said = inside(real_groups, "from tinytx import cgroup; m = cgroup.memory(); print(m.limit, m.of)")
+    said = inside(
+        real_groups, "from tinytx import cgroup; m = cgroup.memory(); print(m.limit, m.of)"
+    )
     assert said.stdout.split() == [str(200 << 20), str(real_groups)]
 
 

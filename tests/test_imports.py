@@ -280,7 +280,8 @@ def test_the_names_of_the_python_api_are_loaded_when_they_are_asked_for() -> Non
 
 
 @pytest.mark.parametrize(
-    "name", ["errors", "workspace", "cgroup", "cli.main", "cli.common", "cli.doctor", "measure.doctor"]
+    "name",
+    ["errors", "workspace", "cgroup", "cli.main", "cli.common", "cli.doctor", "measure.doctor"],
 )
 def test_light_modules_are_light(name: str) -> None:
     result = python(

@@ -1,6 +1,7 @@
 """The page of a report: complete, closed to the network, readable, and safe from its contents."""
 
 import base64
+import dataclasses
 import hashlib
 import re
 from collections.abc import Callable
@@ -108,10 +109,11 @@ def hostile(value: Any) -> Any:
 
 def made_hostile(report: Report) -> Report:
     """Every text that a manifest, a machine or a file could have put into it."""
-    machine = replace(
+    machine = dataclasses.replace(
         report.before, processor=HOSTILE, device=HOSTILE, architecture=HOSTILE,
         features=[HOSTILE], governor=HOSTILE, frequency_driver=HOSTILE, kernel=HOSTILE,
         python=HOSTILE, versions={HOSTILE: HOSTILE}, emulation=[HOSTILE],
+        container=HOSTILE, throttle_sources=[HOSTILE],
     )  # fmt: skip
     rows = [replace(row, reason=HOSTILE, basis=HOSTILE) for row in report.budgets]
     scenarios = [

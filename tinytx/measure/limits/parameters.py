@@ -129,7 +129,9 @@ def _written_already(root: Path, name: str, reason: str) -> Obstacle:
             "look for `cmdline=` or `os_prefix=` in config.txt and for another boot partition or "
             f"card (findmnt /{name.rpartition('/')[0]}), and write {ON} there",
         )
-    return Obstacle(f"{reason}; /{name} has {ON} already, which counts from the next start", "reboot")
+    return Obstacle(
+        f"{reason}; /{name} has {ON} already, which counts from the next start", "reboot"
+    )
 
 
 def _started_at(root: Path) -> float:

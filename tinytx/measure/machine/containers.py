@@ -6,7 +6,12 @@ from pathlib import Path
 from tinytx.measure.machine.sensors import text
 
 MARKS = {".dockerenv": "Docker", "run/.containerenv": "Podman"}
-PATHS = {"docker": "Docker", "libpod": "Podman", "kubepods": "Kubernetes", "containerd": "containerd"}
+PATHS = {
+    "docker": "Docker",
+    "libpod": "Podman",
+    "kubepods": "Kubernetes",
+    "containerd": "containerd",
+}
 
 
 def kind(root: Path) -> str:

@@ -100,7 +100,7 @@ def value(field: str, found: Any) -> str:
     if field == "emulation" and not found:
         return "none"
     if field == "throttle_sources" and found == []:
-        return "nothing: not known"
+        return "not known (no source)"
     if found in (None, "", [], {}, Frequency()):
         return UNKNOWN
     if field in TELL:
