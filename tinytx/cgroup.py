@@ -100,7 +100,7 @@ def quota(root: Path = ROOT) -> Quota:
 
 
 def usable_cores(root: Path = ROOT) -> int:
-    """Cores that this process may run on at once: its affinity, and no more than its quota fills."""
+    """Cores that this process may run on at once: its affinity, and what its quota fills of it."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:

@@ -94,18 +94,14 @@ def test_what_was_measured_under_a_quota_is_remembered_for_that_quota_only(
     monkeypatch.setenv("TINYTX_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     monkeypatch.setattr(speed, "usable_cores", lambda: 8)
-    asked: list[str] = []
-
-    def measure(*rest: object) -> float:
-        asked.append(quota)
-        return 1.0
-
-    monkeypatch.setattr(speed, "_product_seconds", measure)
-    monkeypatch.setattr(speed, "quota_name", lambda: quota)
+    measured: list[int] = []
+    monkeypatch.setattr(speed, "_product_seconds", lambda *_: measured.append(1) or 1.0)
+    counts = []
     for quota in ("", "0.50", "", "0.50", "7.50"):
+        monkeypatch.setattr(speed, "quota_name", lambda quota=quota: quota)
         speed.choose_threads(make_settings(training__threads=0))
-    assert list(dict.fromkeys(asked)) == ["", "0.50", "7.50"]
-    assert len(asked) == 3 * 2
+        counts.append(len(measured))
+    assert counts == [2, 4, 4, 4, 6]
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,7 @@ def check_compiler() -> Check:
 
 
 def advised_inside(check: Check, engine: str) -> Check:
-    """The check with a remedy that can be followed in a container: an image is built, not mended."""
+    """The check with a remedy that can be followed where an image is built and not mended."""
     if check.ok or not check.remedy:
         return check
     remedy = check.remedy

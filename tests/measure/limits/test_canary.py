@@ -153,8 +153,8 @@ def test_where_no_group_can_be_made_a_limit_from_outside_is_told_all_the_same(
         assert proof is not None
         assert (proof.enforced, proof.holds) == (False, 512_000_000)
         assert proof.doubt == (
-            f"{proof.reason}; but a limit of 512 MB, set from outside, holds the bench and the model "
-            "together (no canary has tried it)"
+            f"{proof.reason}; but a limit of 512 MB, set from outside, holds the bench and the "
+            "model together (no canary has tried it)"
         )
 
 

@@ -68,8 +68,8 @@ class LimitProof:
         if self.enforced or self.holds is None:
             return self.reason
         return (
-            f"{self.reason}; but a limit of {_mb(self.holds)}, set from outside, holds the bench and "
-            "the model together (no canary has tried it)"
+            f"{self.reason}; but a limit of {_mb(self.holds)}, set from outside, holds the bench "
+            "and the model together (no canary has tried it)"
         )
 
 

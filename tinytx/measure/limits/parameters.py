@@ -124,8 +124,8 @@ def _written_already(root: Path, name: str, reason: str) -> Obstacle:
     """The file has it and the kernel was not given it: not started since, or not from this file."""
     if _started_at(root) > (root / name).stat().st_mtime:
         return Obstacle(
-            f"{reason}; /{name} has {ON}, but the kernel was started after that was written and was "
-            "not given it: it seems to start from another file",
+            f"{reason}; /{name} has {ON}, but the kernel was started after that was written and "
+            "was not given it: it seems to start from another file",
             "look for `cmdline=` or `os_prefix=` in config.txt and for another boot partition or "
             f"card (findmnt /{name.rpartition('/')[0]}), and write {ON} there",
         )

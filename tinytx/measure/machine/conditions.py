@@ -204,8 +204,7 @@ def _heat(testimony: Observation, elapsed: Counters) -> list[Breach]:
     found = []
     if reason := _flags(testimony):
         found.append(_latency("throttled", reason))
-    looks = [testimony.before, *testimony.during, testimony.after]
-    held = list(dict.fromkeys(device for look in looks for device in look.cooling))
+    held = list(dict.fromkeys(device for look in testimony.looks for device in look.cooling))
     if held:
         reason = f"the kernel slows the processor down to cool it ({', '.join(held)})"
         found.append(_latency("throttled", reason))
@@ -224,9 +223,8 @@ def _flags(testimony: Observation) -> str:
 
 
 def _flags_seen(testimony: Observation) -> throttling.Tally:
-    looks = [testimony.before, *testimony.during, testimony.after]
     between = [moment.throttled_between for moment in testimony.during]
-    return throttling.tally((look.throttled for look in looks), between)
+    return throttling.tally((look.throttled for look in testimony.looks), between)
 
 
 def _swap(elapsed: Counters) -> list[Breach]:

@@ -109,7 +109,7 @@ class Machine:
     counters: Counters
     cores_allowed: str = ""
     """The affinity of this process, as the kernel tells it ("0-3")."""
-    frequency: Frequency = Frequency()
+    frequency: Frequency = field(default_factory=Frequency)
     temperatures: dict[str, int] = field(default_factory=dict)
     """Every thermal zone, in thousandths of a degree."""
     cooling: list[str] = field(default_factory=list)

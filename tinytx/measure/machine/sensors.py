@@ -132,7 +132,7 @@ def throttle_events(root: Path) -> int | None:
 
 
 def board(root: Path) -> str:
-    """The board's name: from the firmware, or from the kernel where that is hidden, as in Docker."""
+    """The board's name, from the firmware, or from the kernel where Docker hides the firmware."""
     told = text(root / "proc/device-tree/model").strip("\0\n ")
     line = re.search(r"^Model\s*:[ \t]*(.+)$", text(root / "proc/cpuinfo"), re.MULTILINE)
     return told or (line.group(1).strip() if line else "")

@@ -7,7 +7,7 @@ Only the flags of a Raspberry Pi are looked at meanwhile, since they are soon fo
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tinytx.measure.machine import sensors
 from tinytx.measure.machine.facts import Counters, Machine, observe, read_counters
@@ -28,7 +28,7 @@ class Moment:
     throttled_between: int | None = None
     """The flags that were seen since the look before: bits 0 to 3, and + 16 what rose."""
     cooling: list[str] = field(default_factory=list)
-    frequency: Frequency = Frequency()
+    frequency: Frequency = field(default_factory=Frequency)
     temperature_millicelsius: int | None = None
     """The hottest thermal zone."""
 
@@ -45,6 +45,11 @@ class Observation:
     neighbours: list[Busy] = field(default_factory=list)
     """The programs that used the processors most, besides the bench."""
 
+    @property
+    def looks(self) -> "list[Machine | Moment]":
+        """All of them, in their order."""
+        return [self.before, *self.during, self.after]
+
     def elapsed(self) -> Counters:
         """What the counters counted while measurements were made that count."""
         total = difference(self.before.counters, self.after.counters)
@@ -55,7 +60,7 @@ class Observation:
 
 def difference(start: Counters, end: Counters) -> Counters:
     """Counter by counter; what either does not know stays unknown."""
-    values = {}
+    values: dict[str, Any] = {}
     for one in fields(Counters):
         a, b = getattr(start, one.name), getattr(end, one.name)
         values[one.name] = None if a is None or b is None else b - a

@@ -129,8 +129,10 @@ def _basis(report: Report) -> str:
 
 def _machine(report: Report) -> str:
     machine = report.after
-    names = ("kernel", "governor", "throttled", "throttle_sources", "cpu_quota", "container")
-    names += ("emulation", "load_1min", "swap_used")
+    names = (
+        *("kernel", "governor", "throttled", "throttle_sources", "cpu_quota", "container"),
+        *("emulation", "load_1min", "swap_used"),
+    )
     rows = [(text(name), text(fact(machine, name))) for name in names]
     versions = [(text(name), text(version)) for name, version in machine.versions.items()]
     return grid(("fact", "found"), [*rows, ("Python", text(machine.python)), *versions])
