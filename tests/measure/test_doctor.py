@@ -216,9 +216,16 @@ def test_advice_in_a_container_can_be_followed_there(
             assert word not in remedy, (name, remedy)
     assert "docker compose run --rm train" in remedies["torch"]
     assert "another image" in remedies["numpy"]
-    assert "mem_limit" in remedies["memory"]
+    assert remedies["memory"] == "on the host: close other programs: 100 MB are needed"
     assert remedies["processor speed"].startswith("on the host: ")
     assert "tinytx bench --container" in remedies["memory limit"]
+
+
+def test_a_limited_container_is_told_where_its_limit_stands(tree: Tree, tmp_path: Path) -> None:
+    limited = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "90000000\n"}
+    diagnosis = diagnose(in_a_container(tree, limited), tmp_path, interpreter(tmp_path, "echo 1.0"))
+    (memory,) = [check for check in diagnosis.checks if check.name == "memory"]
+    assert memory.remedy.startswith("raise that limit: 100 MB are needed (`mem_limit` in compose")
 
 
 def test_a_container_that_is_limited_from_outside_does_not_say_that_it_is_not(tree: Tree) -> None:

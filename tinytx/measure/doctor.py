@@ -32,6 +32,7 @@ WORK_MEMORY = 750_000_000
 """What training takes by default at its first run, while torch.compile builds its kernels."""
 LEAST_WORK_MEMORY = 400_000_000
 """The same with the preset low-memory; exporting takes less."""
+CLOSE, RAISE = "close other programs", "raise that limit"
 TRIAL_LIMIT = 64_000_000
 """Bytes of the limit that a canary tries out: little, but more than an interpreter needs."""
 WORK_LIBRARIES = {"torch": ("train", "export"), "onnx": ("export",)}
@@ -99,8 +100,8 @@ def diagnose(
         checks += [check_memory(machine), check_swap(machine), check_speed(machine)]
         checks += [check_emulation(machine)]
         checks += [*check_proc(root), check_limit(root), check_compiler()]
-    if engine := containers.kind(root):
-        checks = [advised_inside(check, engine) for check in checks]
+    if containers.kind(root):
+        checks = [advised_inside(check) for check in checks]
     return Diagnosis(checks=checks, machine=machine)
 
 
@@ -157,10 +158,10 @@ def check_memory(machine: Machine) -> Check:
     room = machine.memory_available if machine.group_room is None else machine.group_room
     usable = min(machine.memory_available, room)
     found = f"{usable / 1e6:,.0f} MB available of {machine.memory_total / 1e6:,.0f} MB"
-    wider = "close other programs"
+    wider = CLOSE
     if machine.group_limit is not None:
         found += f"; the control groups of this process allow {machine.group_limit / 1e6:,.0f} MB"
-        wider = "raise that limit" if room < machine.memory_available else wider
+        wider = RAISE if room < machine.memory_available else wider
     if usable >= WORK_MEMORY:
         return Check(name="memory", ok=True, found=found)
     for needed, prevents in (
@@ -256,7 +257,7 @@ def check_compiler() -> Check:
     return Check(name="C++ compiler", ok=False, found=found, remedy=remedy)
 
 
-def advised_inside(check: Check, engine: str) -> Check:
+def advised_inside(check: Check) -> Check:
     """The check with a remedy that can be followed where an image is built and not mended."""
     if check.ok or not check.remedy:
         return check
@@ -265,12 +266,9 @@ def advised_inside(check: Check, engine: str) -> Check:
         remedy = "take another image of tinytx, or build this one again: docs/images.md"
     elif check.name in WORK_LIBRARIES or check.name == "C++ compiler":
         remedy = "training and exporting have an image of their own: docker compose run --rm train"
-    elif check.name == "memory":
-        remedy = (
-            f"give this container ({engine}) more, with `mem_limit` in compose.yaml or "
-            f"`docker run --memory`; then, on the host: {remedy}"
-        )
-    elif check.name == "processor speed":
+    elif remedy.startswith(RAISE):
+        remedy += " (`mem_limit` in compose.yaml, or `docker run --memory`)"
+    elif check.name == "processor speed" or remedy.startswith(CLOSE):
         remedy = f"on the host: {remedy}"
     return replace(check, remedy=remedy)
 
