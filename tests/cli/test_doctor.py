@@ -83,10 +83,16 @@ def leave_out_torch(folder: Path) -> None:
         (folder / f"{name}.py").write_text("__version__ = '1.0'\n")
 
 
-def doctor_of(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def doctor_of(
+    folder: Path, *arguments: str, group: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
     """The doctor as users start it, with what lies in ``folder`` first on the path."""
+    command = [sys.executable, "-P", "-m", "tinytx.cli.main", "doctor", *arguments]
+    if group is not None:
+        enter = 'echo $$ > "$0" && exec "$@"'
+        command = ["/bin/sh", "-c", enter, str(group / "cgroup.procs"), *command]
     return subprocess.run(
-        [sys.executable, "-P", "-m", "tinytx.cli.main", "doctor", *arguments],
+        command,
         env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
@@ -127,6 +133,29 @@ def test_with_every_library_broken_at_once_the_doctor_still_tells_of_the_machine
     assert ended.stderr.count("illegal instruction") >= len(LIBRARIES)
     assert "cannot run, cannot be measured, cannot train, cannot export" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.root
+def test_under_a_real_limit_of_a_group_above_the_doctor_does_not_say_that_it_can_train(
+    tmp_path: Path,
+) -> None:
+    base = Path("/sys/fs/cgroup/memory")
+    if os.geteuid() != 0 or not (base / "tasks").exists():
+        pytest.skip("needs root and control groups of version 1")
+    leave_out_torch(tmp_path)
+    outer = base / f"tinytx-test-{os.getpid()}"
+    inner = outer / "inner"
+    inner.mkdir(parents=True)
+    try:
+        (outer / "memory.limit_in_bytes").write_text(str(300 << 20))
+        ended = doctor_of(tmp_path, "--json", group=inner)
+    finally:
+        inner.rmdir()
+        outer.rmdir()
+    document = json.loads(ended.stdout)
+    assert document["machine"]["group_limit"] == 300 << 20
+    assert document["can"]["run"]
+    assert not document["can"]["train"]
 
 
 def test_what_is_not_known_is_neither_good_nor_bad(

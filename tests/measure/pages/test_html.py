@@ -217,3 +217,7 @@ def test_a_proven_limit_is_told_with_its_canary_and_another_one_with_its_reason(
     assert "The limit was not enforced" in text
     assert "run it as root" in text
     assert "Memory limit" not in read(html.render(report)).text
+    outer = LimitProof(False, 512_000_000, "", "read-only", "not run", "x", holds=512_000_000)
+    text = read(html.render(replace(report, limit=outer))).text
+    assert "The bench could enforce no limit, but one set from outside holds it" in text
+    assert "a limit of 512 MB, set from outside, holds the bench and the model together" in text
