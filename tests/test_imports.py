@@ -23,17 +23,23 @@ ALLOWED = {
     "wording": set(),
     "packages": set(),
     "cache": set(),
+    "cgroup": set(),
     "workspace": {"config", "errors"},
     "files": {"errors", "wording"},
     "bundle": {"files", "config", "errors"},
     "tokenizer": {"config", "errors"},
     "pairs": set(),
-    "runtime": {"tokenizer", "bundle", "cache", "pairs", "packages", "wording", "config", "errors"},
+    "runtime": {
+        "tokenizer", "bundle", "cache", "cgroup", "pairs", "packages", "wording", "config",
+        "errors",
+    },
     "measure": {
-        "runtime", "bundle", "tokenizer", "workspace", "packages", "wording", "config", "errors",
+        "runtime", "bundle", "tokenizer", "workspace", "cgroup", "packages", "wording", "config",
+        "errors",
     },
     "train": {
-        "tokenizer", "workspace", "cache", "pairs", "packages", "wording", "config", "errors",
+        "tokenizer", "workspace", "cache", "cgroup", "pairs", "packages", "wording", "config",
+        "errors",
     },
     "export": {
         "train", "runtime", "bundle", "tokenizer", "workspace", "config", "errors",
@@ -55,6 +61,7 @@ FOREIGN = {
     "packages": set(),
     "pairs": set(),
     "cache": set(),
+    "cgroup": set(),
     "workspace": set(),
     "remote": set(),
     "config": {"msgspec"},
@@ -293,7 +300,10 @@ def test_the_names_of_the_python_api_are_loaded_when_they_are_asked_for() -> Non
     assert (result.stdout, result.stderr) == ("module 'tinytx' has no attribute 'Motor'\n", "")
 
 
-@pytest.mark.parametrize("name", ["errors", "workspace", "cli.main", "cli.common"])
+@pytest.mark.parametrize(
+    "name",
+    ["errors", "workspace", "cgroup", "cli.main", "cli.common", "cli.doctor", "measure.doctor"],
+)
 def test_light_modules_are_light(name: str) -> None:
     result = python(
         f"import json, sys\nimport tinytx.{name}\nprint(json.dumps(sorted(sys.modules)))"

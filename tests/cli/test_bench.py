@@ -111,7 +111,7 @@ def test_json_goes_to_stdout_and_into_the_report(
         ),
         (
             LimitProof(False, 512_000_000, "", "the memory controller is off", "", "reboot"),
-            "512 MB could not be enforced: the memory controller is off -> reboot",
+            "512 MB could not be enforced by the bench: the memory controller is off -> reboot",
         ),
     ],
 )

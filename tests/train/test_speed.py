@@ -85,7 +85,23 @@ def test_without_a_compiler_on_the_path_none_is_available(
 
 
 def test_the_cores_are_those_that_this_process_may_use() -> None:
-    assert speed.usable_cores() == len(os.sched_getaffinity(0))
+    assert 1 <= speed.usable_cores() <= len(os.sched_getaffinity(0))
+
+
+def test_what_was_measured_under_a_quota_is_remembered_for_that_quota_only(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TINYTX_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(speed, "usable_cores", lambda: 8)
+    measured: list[int] = []
+    monkeypatch.setattr(speed, "_product_seconds", lambda *_: measured.append(1) or 1.0)
+    counts = []
+    for quota in ("", "0.50", "", "0.50", "7.50"):
+        monkeypatch.setattr(speed, "quota_name", lambda quota=quota: quota)
+        speed.choose_threads(make_settings(training__threads=0))
+        counts.append(len(measured))
+    assert counts == [2, 4, 4, 4, 6]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from tinytx.cgroup import quota_name, usable_cores
 from tinytx.config import Settings, as_dict
 from tinytx.errors import PrerequisiteError
 from tinytx.train.launch import Launch, read_launch
@@ -86,13 +87,6 @@ def _fewer_faster(facts: Mapping[str, Any], most: int) -> str:
     return str(most // 2 if seconds[most // 2] < 0.95 * seconds[most] else most)
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def choose_device(setting: str, launch: Launch) -> torch.device:
     """The CPU, or this process's own GPU: ``auto`` takes one where each process can have one.
 
@@ -136,6 +130,7 @@ def _facts(settings: Settings, threads: int) -> dict[str, Any]:
     """What a measurement depends on: machine, PyTorch, and the shape of the products."""
     return {
         **machine_facts(threads),
+        "quota": quota_name(),
         "torch": str(torch.__version__),
         "rows": min(settings.training.at_once * settings.model.max_seq_length, 4_096),
         "width": settings.model.width,

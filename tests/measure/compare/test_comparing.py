@@ -1,5 +1,6 @@
 """Reports and runs in turns, judged: what differs, what cannot be compared, what is warned of."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def make(tree: Tree) -> Make:
         facts: dict[str, Any] | None = None,
         machine_changes: dict[str, Any] | None = None,
     ) -> Report:
-        one = msgspec.structs.replace(machine, **(machine_changes or {}))
+        one = dataclasses.replace(machine, **(machine_changes or {}))
         bundle = BundleFacts(
             id="c0ffee", path="x", files={"model.onnx": 9_000_000}, parameters=1,
             precision="float32", bits_per_byte=1.2, val_sha256="v", tokenizer_sha256="t",
@@ -152,6 +153,8 @@ def test_three_noisy_processes_prove_no_5_per_cent_and_say_so(make: Make) -> Non
     [
         ({"processor": "Cortex-A72"}, "processor 'AMD EPYC' and 'Cortex-A72'"),
         ({"usable_cores": 1}, "usable cores 2 and 1"),
+        ({"cpu_quota": 0.5}, "usable cores 2 and 0.5"),
+        ({"device": "Raspberry Pi 5"}, "device '' and 'Raspberry Pi 5'"),
         ({"emulation": ["a sign"]}, "emulated False and True"),
     ],
 )
@@ -164,6 +167,16 @@ def test_reports_of_different_machines_are_refused_unless_told_to(
     assert "--different-machines" in raised.value.remedy
     eligibility.check_reports(a, b, different_machines=True)
     assert any(words in warning for warning in compare_reports(a, b).warnings)
+
+
+def test_a_bare_report_beside_one_of_a_container_is_said(make: Make) -> None:
+    held = {"container": "Docker", "group_limit": 512_000_000, "cpu_quota": 2.0}
+    a, b = make(seed=1), make(seed=2, machine_changes=held)
+    eligibility.check_reports(a, b)
+    (told,) = [one for one in compare_reports(a, b).warnings if "surroundings" in one]
+    assert "container 'none' and 'Docker'" in told
+    assert "memory limit None and 512000000" in told
+    assert "CPU quota None and 2.0" in told
 
 
 def test_reports_of_different_settings_are_refused_unless_told_to(make: Make) -> None:

@@ -43,6 +43,30 @@ def test_machines_and_threads_are_never_on_one_line(tmp_path: Path, store: Store
     assert "AMD EPYC, x86_64, 2 of 2 cores, 1 thread, float32, emulated" in told
 
 
+def test_bare_reports_and_those_of_containers_are_never_on_one_line(
+    tmp_path: Path, store: Store
+) -> None:
+    store("a")
+    store("b", {"container": "Docker", "group_limit": 512_000_000, "cpu_quota": 1.0})
+    store("c", {"cpu_quota": 0.5})
+    limits = {"memory": 512_000_000}
+    facts = {"engine": "Docker 26", "image": "tinytx:runtime", "image_id": "x", "limits": limits}
+    store("d", container=facts)
+    bare = "AMD EPYC, x86_64, 2 of 2 cores, 1 thread, float32"
+    assert {one.machine for one in read_history(tmp_path).series} == {
+        bare,
+        f"{bare}, in a container, at most 512 MB, a quota of 1 core",
+        f"{bare}, a quota of 0.5 cores",
+        f"{bare}, in a container, at most 512 MB",
+    }
+
+
+def test_two_boards_in_containers_are_two_machines(tmp_path: Path, store: Store) -> None:
+    store("a", {"device": "Raspberry Pi 4", "container": "Docker"})
+    store("b", {"device": "Raspberry Pi 5", "container": "Docker"})
+    assert len(read_history(tmp_path).series) == 2
+
+
 def test_reports_come_in_the_order_of_their_dates_not_of_their_names(
     tmp_path: Path, store: Store
 ) -> None:

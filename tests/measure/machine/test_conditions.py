@@ -5,8 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tinytx.measure.machine.conditions import breaches, processor_use, touching, waiting
-from tinytx.measure.machine.facts import Machine, observe
+from tinytx.measure.machine.conditions import (
+    breaches,
+    disturbance,
+    open_questions,
+    processor_use,
+    quota,
+    touching,
+    waiting,
+)
+from tinytx.measure.machine.facts import Counters, Machine, observe
+from tinytx.measure.machine.watch import Observation
 
 Tree = Callable[..., Path]
 
@@ -58,7 +67,7 @@ BOTH = {"latency": True, "memory": True}
         ("pi4", {THROTTLED: "0"}, {THROTTLED: "1"}, LATENCY),  # under-voltage after
         ("pi4", {THROTTLED: "0"}, {THROTTLED: "40000"}, LATENCY),  # happened in between
         ("pi4", {THROTTLED: "50000"}, {THROTTLED: "50000"}, NOTHING),  # long ago
-        ("vm", {THROTTLED: None}, {HEAT: "3"}, LATENCY),
+        ("vm", {HEAT: "0"}, {HEAT: "3"}, LATENCY),
         ("vm", {HEAT: "3"}, {HEAT: "3"}, NOTHING),
         ("pi4", {GOVERNOR: "powersave"}, {GOVERNOR: "powersave"}, LATENCY),
         ("vm", {GOVERNOR: "powersave", DRIVER: "intel_pstate"}, {}, NOTHING),
@@ -113,3 +122,43 @@ def test_shares_of_processor_time_are_those_computed_by_hand(tree: Tree) -> None
 def test_too_short_a_time_tells_nothing(tree: Tree) -> None:
     after = {"proc/stat": stat(1090, 9000, 5), "proc/self/stat": own(0)}
     assert processor_use(*looks(tree, "vm", {}, after)) is None
+
+
+def held(tree: Tree, stalled_us: int) -> Observation:
+    """Two looks, ten seconds apart, under a quota of half a core."""
+
+    def at(seconds: float, us: int) -> Changes:
+        return {
+            "proc/self/cgroup": "0::/\n",
+            "proc/uptime": f"{seconds} 1\n",
+            "sys/fs/cgroup/cpu.max": "50000 100000\n",
+            "sys/fs/cgroup/cpu.stat": f"nr_throttled 1\nthrottled_usec {us}\n",
+        }
+
+    return Observation(
+        before=observe(tree("vm", at(100.0, 5)), "x86_64"),
+        after=observe(tree("vm", at(110.0, 5 + stalled_us)), "x86_64"),
+    )
+
+
+def test_a_quota_that_held_the_bench_is_named_and_not_other_programs(tree: Tree) -> None:
+    seen = held(tree, 3_200_000)
+    assert quota(seen) == "a CPU quota of 0.5 cores throttled it for 3.2 s"
+    found = breaches(seen.before, seen.after)
+    assert [(breach.name, breach.touches) for breach in found] == [("quota", ("latency",))]
+    assert quota(held(tree, 100_000)) == ""
+
+
+def test_who_waits_for_its_own_quota_is_not_measured_again(tree: Tree) -> None:
+    crowd = Counters(busy=1_500, idle=500, own=500, uptime=10.0)
+    assert "other programs kept the processor" in disturbance(crowd, 0.5, 4)
+    stalled = Counters(busy=1_500, idle=500, own=500, uptime=10.0, quota_stalled_us=4_000_000)
+    assert disturbance(stalled, 0.5, 4) == ""
+
+
+def test_a_flag_that_fell_and_rose_between_two_looks_counts(tree: Tree) -> None:
+    one, none = (observe(tree("pi4", {THROTTLED: text}), "aarch64") for text in ("40000", "0"))
+    assert breaches(one, one) == []
+    told = open_questions(Observation(before=one, after=one))
+    assert told == "not known: whether throttling came again, set before and never cleared"
+    assert open_questions(Observation(before=none, after=none)) == ""

@@ -86,7 +86,7 @@ def of_run(run: Interleaved) -> tuple[Invalid, list[str]]:
     invalid = {kind: [one.reason] for one in emulated for kind in one.touches}
     warnings = [one.reason for one in found if one.name != "emulation"]
     waited = sum((answer.waited or 0.0) > conditions.WAITED for answer in answers)
-    if waited:
+    if waited and not conditions.quota(run.seen):
         warnings.append(
             f"{waited} of {len(answers)} processes had to wait for a processor for more than "
             f"{conditions.WAITED:.0%} of their time: a calmer machine sees smaller differences"
@@ -123,21 +123,29 @@ def _identity(machine: Machine) -> dict[str, object]:
         "processor": machine.processor,
         "device": machine.device,
         "architecture": machine.architecture,
-        "usable cores": machine.usable_cores,
+        "usable cores": min(machine.usable_cores, machine.cpu_quota or machine.usable_cores),
         "emulated": bool(machine.emulation),
     }
 
 
 def _surroundings(report: Report) -> dict[str, object]:
-    machine, held = report.before, report.container
+    machine = report.before
     versions = {name: machine.versions.get(name, "none") for name in LIBRARIES}
     return {
         **versions,
         "Python": machine.python,
         "kernel": machine.kernel,
         "governor": machine.governor,
-        "container": "none" if held is None else f"{held.image}, {held.limits}",
+        "container": _container(report),
+        "memory limit": machine.group_limit,
+        "CPU quota": machine.cpu_quota,
     }
+
+
+def _container(report: Report) -> str:
+    if report.container is not None:
+        return f"{report.container.image}, {report.container.limits}"
+    return report.before.container or "none"
 
 
 def _settings(report: Report) -> dict[str, object]:

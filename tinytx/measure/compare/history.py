@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tinytx.errors import TinytxError, UsageError, os_errors_as
-from tinytx.measure.policy.budgets import Row, Verdict
+from tinytx.measure.machine.conditions import cores_told
+from tinytx.measure.policy.budgets import Quantity, Row, Verdict
 from tinytx.measure.record.reading import read_report
 from tinytx.measure.record.report import Report, moment_of, row_document
 from tinytx.wording import counted
@@ -125,7 +126,19 @@ def machine_of(report: Report) -> str:
     parts.append(report.bundle.precision)
     if machine.emulation:
         parts.append("emulated")
-    return ", ".join(parts)
+    return ", ".join([*parts, *confinement_of(report)])
+
+
+def confinement_of(report: Report) -> list[str]:
+    """What held the bench, in words: a container, limits; nothing on the machine itself."""
+    machine = report.before
+    told = ["in a container"] if report.container or machine.container else []
+    limit = report.container.limits.memory if report.container else None
+    if limit := limit or machine.group_limit:
+        told.append(f"at most {Quantity.of(limit, 'MB')}")
+    if machine.cpu_quota is not None:
+        told.append(f"a quota of {cores_told(machine.cpu_quota)}")
+    return told
 
 
 def _point(path: Path, report: Report) -> Point:

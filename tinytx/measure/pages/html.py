@@ -140,11 +140,13 @@ def _limit(report: Report) -> Markup | None:
     if proof is None:
         return None
     word = "The limit bites" if proof.enforced else "The limit was not enforced"
+    if not proof.enforced and proof.holds is not None:
+        word = "The bench could enforce no limit, but one set from outside holds it"
     pairs = [
         ("limit", told(proof.limit / 1e6, "MB")),
         ("mechanism", proof.mechanism or "none"),
         ("canary", proof.canary or "not run"),
-        ("reason", proof.reason),
+        ("reason", proof.doubt),
         ("remedy", proof.remedy),
     ]
     kind = "good" if proof.enforced else "bad"

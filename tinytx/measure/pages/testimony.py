@@ -1,11 +1,10 @@
 """What the machine was, and what it was doing before and after."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
-from tinytx.measure.machine.conditions import PI_NOW
+from tinytx.measure.machine import throttling
 from tinytx.measure.machine.facts import Machine
 from tinytx.measure.machine.sensors import Frequency
 from tinytx.measure.pages.figures import MB, told
@@ -19,16 +18,21 @@ TWICE = ("python", "versions", "counters", "frequency_khz", "temperature_millice
 """What other parts of the page say, or another fact in more detail."""
 IDENTITY = (
     *("processor", "device", "architecture", "cores", "usable_cores", "cores_allowed", "features"),
-    *("system", "kernel", "libc", "kernel_options"),
+    *("container", "system", "kernel", "libc", "kernel_options"),
 )
 
 
-def flags(value: int) -> str:
-    """The Raspberry Pi's flags in words: what is so now, and what has been since boot."""
-    now = [name for bit, name in PI_NOW.items() if value >> bit & 1]
-    once = [name for bit, name in PI_NOW.items() if value >> (bit + 16) & 1]
-    parts = [f"now {', '.join(now)}"] if now else []
-    parts += [f"since boot {', '.join(once)}"] if once else []
+def flags(value: int, missing: int = 0) -> str:
+    """The Raspberry Pi's flags in words: what is so now, what has been since the firmware was last
+    told to forget, and which of them (bits 0 to 3 of ``missing``) nobody tells here.
+    """
+    every = throttling.EVERY
+    now, once = throttling.names(value & every), throttling.names(value >> 16 & every)
+    parts = [f"now {now}"] if now else []
+    parts += [f"before {once}"] if once else []
+    if missing:
+        parts = parts or [f"no {throttling.names(every & ~missing)}"]
+        parts.append(f"not known: {throttling.names(missing)}")
     return f"{'; '.join(parts) or 'none'} (0x{value:x})"
 
 
@@ -60,6 +64,8 @@ TELL: dict[str, Callable[[Any], str]] = {
     "temperatures": lambda zones: ", ".join(f"{zone} {_degrees(t)}" for zone, t in zones.items()),
     "frequency": _frequency,
     "throttled": flags,
+    "group_room": _megabytes,
+    "cpu_quota": lambda cores: f"{cores:g} core{'' if cores == 1.0 else 's'}",
     "load_1min": lambda value: f"{value:.2f}",
 }
 NAMES = {
@@ -70,11 +76,14 @@ NAMES = {
     "kernel_options": "kernel options that bear on measuring",
     "cooling": "cooling that holds the processor back",
     "throttled": "Raspberry Pi flags",
+    "throttle_sources": "what tells of throttling",
+    "cpu_quota": "CPU quota",
+    "group_room": "what its control groups leave",
     "cores_allowed": "affinity",
     "libc": "C library",
     "frequency": "frequencies of all cores",
     "load_1min": "load average, 1 min",
-    "group_limit": "memory limit of the control group",
+    "group_limit": "memory limit of its control groups",
     "group_peak": "memory peak of the control group",
     "emulation": "signs of emulation",
     "features": "instruction sets",
@@ -91,6 +100,8 @@ def value(field: str, found: Any) -> str:
     """A fact as people read it, whatever its kind: a field that is new here is told as well."""
     if field == "emulation" and not found:
         return "none"
+    if field == "throttle_sources" and found == []:
+        return "not known (no source)"
     if found in (None, "", [], {}, Frequency()):
         return UNKNOWN
     if field in TELL:
@@ -98,11 +109,21 @@ def value(field: str, found: Any) -> str:
     return _plain(found)
 
 
+def fact(machine: Machine, field: str) -> str:
+    """A fact of the machine as people read it; what cannot be known there says so."""
+    if field == "throttled":
+        missing = throttling.missing(machine.device, machine.throttle_sources)
+        if machine.throttled is not None:
+            return flags(machine.throttled, missing)
+        return "not known" if missing else UNKNOWN
+    return value(field, getattr(machine, field))
+
+
 def _plain(found: Any) -> str:
     if isinstance(found, bool):
         return "yes" if found else "no"
-    if isinstance(found, msgspec.Struct):
-        found = msgspec.structs.asdict(found)
+    if dataclasses.is_dataclass(found) and not isinstance(found, type):
+        found = dataclasses.asdict(found)
     if isinstance(found, dict):
         return ", ".join(f"{key} {_plain(one)}" for key, one in found.items())
     if isinstance(found, list | tuple):
@@ -151,7 +172,7 @@ def _touches(kinds: tuple[str, ...]) -> Markup:
 
 
 def _identity(machine: Machine) -> Markup:
-    pairs = [(named(name), value(name, getattr(machine, name))) for name in IDENTITY]
+    pairs = [(named(name), fact(machine, name)) for name in IDENTITY]
     return facts((name, told_) for name, told_ in pairs if told_ != UNKNOWN)
 
 
@@ -169,11 +190,10 @@ def _used(report: Report) -> Markup:
 
 def _before_after(report: Report) -> Markup:
     rows = []
-    for field in report.before.__struct_fields__:
+    for field in (one.name for one in dataclasses.fields(report.before)):
         if field in IDENTITY or field in TWICE:
             continue
-        before = value(field, getattr(report.before, field))
-        after = value(field, getattr(report.after, field))
+        before, after = fact(report.before, field), fact(report.after, field)
         if before == after == UNKNOWN and field not in ("governor", "throttled"):
             continue
         if field == "group_peak":  # the group may be older than the bench: a session, a container

@@ -31,7 +31,7 @@ from tinytx.measure.record.report import (
     overall,
 )
 from tinytx.measure.run import launch
-from tinytx.measure.verdict.judging import judge_all
+from tinytx.measure.verdict.judging import judge_all, with_open_questions
 from tinytx.runtime.processor import settled
 
 UNJUDGED_SECONDS = 5.0
@@ -115,8 +115,10 @@ def run_bench(
     plans = _plan(bundle, scenarios)
     tasks = _Tasks(bundle, budgets, scenarios, plans)
     peaks = [budget.limit.base for budget in budgets if budget.name == "peak_memory"]
-    with guard(min(peaks, default=None), settings.root, settings.canary) as guarded:
-        watch = Watch(settings.root)
+    with (
+        guard(min(peaks, default=None), settings.root, settings.canary) as guarded,
+        Watch(settings.root) as watch,
+    ):
         _run_all(plans, tasks, settings, watch, guarded, progress)
         seen = watch.finish()
     attribution = _attribute(tasks.task(plans[0], 0.0), settings) if settings.why else None
@@ -133,8 +135,10 @@ def run_bench(
     ]
     judged = [answer for s in done if s.kind == "next_token" for answer in s.answers]
     found = conditions.all_breaches(seen)
-    found += conditions.waiting((answer.waited for answer in judged), seen.neighbours)
+    if not conditions.quota(seen):
+        found += conditions.waiting((answer.waited for answer in judged), seen.neighbours)
     rows = judge_all(budgets, bundle.manifest, done, found, seen.after, scenarios)
+    rows = with_open_questions(rows, conditions.open_questions(seen))
     device = None
     if settings.device:
         threads = scenarios.processes.threads

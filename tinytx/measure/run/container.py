@@ -281,6 +281,8 @@ def _prove(client: Any, image: Any, limits: Limits) -> LimitProof | None:
         remedy = "`tinytx doctor` says what this machine lacks for memory limits"
         return LimitProof(False, limit, "", reason, f"survived: {fate}", remedy)
     reason = f"the canary ended with {ended.status}: {_sentence(ended.errors)}"
+    if ended.status == KILLED:
+        reason = f"the canary was killed only after it had {_mb(touched)}, more than the limit"
     return LimitProof(False, limit, "", reason, f"ended with {ended.status}: {fate}")
 
 

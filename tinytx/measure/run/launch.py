@@ -45,9 +45,14 @@ def run_worker(
     run = _run(task, timeout, group.entering(command))
     use = group.use()
     if run.trouble and use.kills:
-        limit = f" at the memory limit of {Quantity.of(use.limit, 'MB')}" if use.limit else ""
-        trouble = f"its worker process was killed by the kernel{limit}"
-        return ProcessRun(trouble=trouble, group=use)
+        where = " for want of memory"
+        if use.limit:
+            limit = Quantity.of(use.limit, "MB")
+            where = f" at the memory limit of {limit}"
+            if not use.at_limit:
+                where = f" before it came to its limit of {limit}: a group above, or the machine, "
+                where += "had no more memory"
+        return ProcessRun(trouble=f"its worker process was killed by the kernel{where}", group=use)
     return msgspec.structs.replace(run, group=use)
 
 

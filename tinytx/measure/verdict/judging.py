@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from tinytx.bundle import GRAPHS, Manifest
 from tinytx.measure import stats
 from tinytx.measure.machine.conditions import Breach, touching
@@ -37,6 +39,16 @@ def judge_all(
     return [
         judge(budget, figures[budget.name](), touching(found, TOUCHED_BY.get(budget.name, "none")))
         for budget in budgets
+    ]
+
+
+def with_open_questions(rows: list[Row], told: str) -> list[Row]:
+    """The rows; those of latency say in their basis what is not known of the processor."""
+    return [
+        msgspec.structs.replace(row, basis="; ".join(part for part in (row.basis, told) if part))
+        if TOUCHED_BY.get(row.budget.name) == "latency"
+        else row
+        for row in rows
     ]
 
 
