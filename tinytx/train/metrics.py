@@ -76,3 +76,9 @@ def read_metrics(path: Path) -> Metrics:
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def metrics_to_plain(metrics: Metrics) -> dict[str, Any]:
+    """Metrics as dictionaries and lists, for a checkpoint."""
+    plain: dict[str, Any] = msgspec.to_builtins(metrics)
+    return plain
