@@ -10,6 +10,7 @@ import torch
 from tinytx import compiler
 from tinytx.config import Settings
 from tinytx.train import speed
+from tinytx.train.others import Others
 
 MakeSettings = Callable[..., Settings]
 LONG = 10**12  # tokens
@@ -111,6 +112,20 @@ def test_threads_are_those_that_were_asked_for_or_what_is_measured_once(
     for tried in ([3, 8, 4, chosen], [3, 8, 4, chosen, chosen]):
         assert speed.set_up_torch(make_settings(training__threads=0)) == chosen
         assert now == tried
+
+
+def test_beside_a_busy_program_all_cores_are_used_and_nothing_is_kept(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TINYTX_CACHE_DIR", str(tmp_path))
+    now: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", now.append)
+    monkeypatch.setattr(speed, "usable_cores", lambda: 2)
+    monkeypatch.setattr(speed, "_product_seconds", lambda *_: float(now[-1]))
+    monkeypatch.setattr(Others, "look", lambda _: 1.0)
+    assert speed.choose_threads(make_settings(training__threads=0)) == 2
+    monkeypatch.setattr(Others, "look", lambda _: 0.0)
+    assert speed.choose_threads(make_settings(training__threads=0)) == 1
 
 
 def test_one_core_has_no_threads_to_choose(

@@ -28,6 +28,8 @@ class EpochRecord(msgspec.Struct, kw_only=True, frozen=True):
     """Wall clock, validation and checkpoints included."""
     tokens_per_second: float
     """Training alone."""
+    others_busy: float | None = None
+    """Cores that other programs kept busy meanwhile, on average, as far as the kernel tells."""
 
 
 class Metrics(msgspec.Struct, kw_only=True):

@@ -20,6 +20,7 @@ from tinytx import compiler
 from tinytx.config import Settings, as_dict
 from tinytx.errors import PrerequisiteError
 from tinytx.train.launch import Launch, read_launch
+from tinytx.train.others import MUCH, Others
 from tinytx.train.remembered import recall, remembered
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
@@ -65,8 +66,8 @@ def _threads_of(earlier: Mapping[str, Any]) -> int:
 
 def choose_threads(settings: Settings) -> int:
     """This process's share of the cores, or half of it where that is faster: two hardware threads
-    of one core, or a core that another program keeps busy, only hold up the rest. Measured once
-    per machine, shape and version of PyTorch.
+    of one core only hold up the rest. Measured once per machine, shape and version of PyTorch;
+    beside a busy program, which may end at any time, it is the whole share.
     """
     most = max(1, usable_cores() // read_launch().local_world)
     if most == 1:
@@ -78,12 +79,13 @@ def choose_threads(settings: Settings) -> int:
 
 def _fewer_faster(facts: Mapping[str, Any], most: int) -> str:
     """``most``, or half as many; fewer must be worth it."""
-    seconds = {}
+    seconds, others = {}, Others()
     for threads in (most, most // 2):
         torch.set_num_threads(threads)
         shape = (facts["rows"], facts["width"], 3 * facts["width"])
         seconds[threads] = _product_seconds(*shape, torch.float32)
-    return str(most // 2 if seconds[most // 2] < 0.95 * seconds[most] else most)
+    fewer = seconds[most // 2] < 0.95 * seconds[most] and (others.look() or 0.0) <= MUCH
+    return str(most // 2 if fewer else most)
 
 
 def usable_cores() -> int:

@@ -7,6 +7,7 @@ the data order is a function of the seed and the epoch.
 
 import math
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from tinytx.train.model import Transformer
 from tinytx.train.optimizer import Optimizer, learning_rate
 from tinytx.train.progress import Reporter, StepReport
 from tinytx.train.signals import StopRequest
-from tinytx.train.speed import faster_form, known_form
+from tinytx.train.speed import faster_form, known_form, usable_cores
+from tinytx.train.waiting import Waiting
 from tinytx.workspace import Workspace
 
 CHECKPOINT_SECONDS = 60.0
@@ -85,6 +87,7 @@ class Trainer:
         self.steps_in = [self._order(e).steps for e in range(self.hyper.epochs)]
         self.total_steps = sum(self.steps_in)
         self.best = math.inf
+        self.waiting = Waiting(torch.get_num_threads(), usable_cores())
 
     def warm_up(self) -> None:
         """A few forward and backward passes that change nothing: torch.compile builds its kernels
@@ -151,7 +154,8 @@ class Trainer:
         if self.group.job and not self._steps_done():
             self._save_state()  # for torchrun to start from again
         self.reporter.begin(self.job.metrics.run_id, self._steps_done())
-        with StopRequest() as stop:
+        self.waiting.begin()
+        with StopRequest() as stop, closing(self.waiting):
             while self.epoch < self.hyper.epochs:
                 self._run_epoch(stop)
         self._save(self.job.workspace.final_model, self._model_content())
@@ -170,6 +174,8 @@ class Trainer:
             tokens_here += self.hyper.batch_size * self.length
             now = time.perf_counter()
             self._report(loss, tokens_here / (now - began))
+            if told := self.waiting.look():
+                self.reporter.note(told)
             if self.group.any(stop.requested):
                 self._save_state()
                 self.group.any(False)  # nobody ends before the state is saved
@@ -238,6 +244,7 @@ class Trainer:
                 learning_rate=learning_rate,
                 seconds=self._seconds_in_epoch(),
                 tokens_per_second=tokens_per_second,
+                others_busy=self.waiting.mean(),
             )
         )
         self.epoch, self.step, self.loss_sum, self.epoch_seconds = self.epoch + 1, 0, 0.0, 0.0
