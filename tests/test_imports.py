@@ -24,6 +24,7 @@ ALLOWED = {
     "packages": set(),
     "cache": set(),
     "cgroup": set(),
+    "compiler": set(),
     "workspace": {"config", "errors"},
     "files": {"errors", "wording"},
     "bundle": {"files", "config", "errors"},
@@ -34,12 +35,12 @@ ALLOWED = {
         "errors",
     },
     "measure": {
-        "runtime", "bundle", "tokenizer", "workspace", "cgroup", "packages", "wording", "config",
-        "errors",
+        "runtime", "bundle", "tokenizer", "workspace", "cgroup", "compiler", "packages", "wording",
+        "config", "errors",
     },
     "train": {
-        "tokenizer", "workspace", "cache", "cgroup", "pairs", "packages", "wording", "config",
-        "errors",
+        "tokenizer", "workspace", "cache", "cgroup", "compiler", "pairs", "packages", "wording",
+        "config", "errors",
     },
     "export": {
         "train", "runtime", "bundle", "tokenizer", "workspace", "config", "errors",
@@ -62,6 +63,7 @@ FOREIGN = {
     "pairs": set(),
     "cache": set(),
     "cgroup": set(),
+    "compiler": set(),
     "workspace": set(),
     "remote": set(),
     "config": {"msgspec"},

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from tinytx import compiler
 from tinytx.config import Settings
 from tinytx.errors import CheckpointError, Interrupted, TrainingError
 from tinytx.train import checkpoint, speed, trainer
@@ -262,6 +263,8 @@ def test_a_compiler_that_does_not_work_is_a_note_and_training_goes_on(
     recorder: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(compiler, "problem", lambda: "")
+
     def broken(function: object, **options: object) -> Callable[..., object]:
         def fail(*inputs: object) -> object:
             raise RuntimeError("no g++ here\nand a long story")
@@ -273,6 +276,7 @@ def test_a_compiler_that_does_not_work_is_a_note_and_training_goes_on(
     assert job.compiled
     train(job, recorder)
     assert recorder.warnings == ["torch.compile does not work here, going on without: no g++ here"]
+    assert job.metrics.machine["eager_because"] == "no g++ here"
     assert job.metrics.machine["compiled"] is False
     assert len(job.metrics.epochs) == 2
 
@@ -288,7 +292,7 @@ def test_of_compiled_and_eager_steps_a_long_run_takes_the_faster_and_remembers_i
 ) -> None:
     monkeypatch.setenv("TINYTX_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(speed, "COMPILE_PAYS_FROM", 0.0)
-    monkeypatch.setattr(speed, "compiler_available", lambda: True)
+    monkeypatch.setattr(compiler, "problem", lambda: "")
     hidden, asked = Transformer.hidden, []
 
     def pretend(function: Callable[..., Any], **options: object) -> Callable[..., Any]:

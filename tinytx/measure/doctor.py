@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from tinytx import compiler
 from tinytx.errors import PrerequisiteError, TinytxError
 from tinytx.measure.limits.canary import COMMAND, guard
 from tinytx.measure.machine import conditions, containers, native
@@ -249,12 +250,11 @@ def check_limit(root: Path, canary: tuple[str, ...] = COMMAND) -> Check:
 
 
 def check_compiler() -> Check:
-    """torch.compile makes C++ of the model; without a compiler training is slower."""
-    for name in (os.environ.get("CXX"), "g++", "c++", "clang++"):
-        if name and (path := shutil.which(name)):
-            return Check(name="C++ compiler", ok=True, found=path)
-    found = "none: training works, without torch.compile and so more slowly"
-    remedy = "sudo apt install g++" if platform.system() == "Linux" else ""
+    """torch.compile makes C++ of the model; where that does not work training is slower."""
+    if not (reason := compiler.problem()):
+        return Check(name="C++ compiler", ok=True, found="builds and loads a function")
+    found = f"{reason}: training works, without torch.compile and so more slowly"
+    remedy = "sudo apt install g++ libpython3-dev" if platform.system() == "Linux" else ""
     return Check(name="C++ compiler", ok=False, found=found, remedy=remedy)
 
 

@@ -15,9 +15,10 @@ from tinytx.train import checkpoint
 from tinytx.train.distributed import Group, failure, losses_as_errors, relayed
 from tinytx.train.job import Options, make_job
 from tinytx.train.launch import Launch
+from tinytx.train.metrics import metrics_to_plain
 from tinytx.train.progress import Reporter
 from tinytx.train.recorded import without_folders
-from tinytx.train.trainer import Job, Trainer, metrics_to_plain
+from tinytx.train.trainer import Job, Trainer
 from tinytx.workspace import Workspace, sha256_file
 
 

@@ -129,6 +129,8 @@ def make_job(
         name = str(precision).removeprefix("torch.")
         metrics.machine |= {"precision": name, "compiled": compiled, "processes": group.world}
         metrics.machine["device"] = speed.device_name(group.device)
+        if reason := speed.lacks_compiler(settings, total):
+            metrics.machine["eager_because"] = reason
     else:
         metrics = _metrics_of(state, space)
         speed.set_up_torch(settings, metrics.machine)

@@ -28,6 +28,8 @@ class EpochRecord(msgspec.Struct, kw_only=True, frozen=True):
     """Wall clock, validation and checkpoints included."""
     tokens_per_second: float
     """Training alone."""
+    others_busy: float | None = None
+    """Cores that other programs kept busy meanwhile, on average, as far as the kernel tells."""
 
 
 class Metrics(msgspec.Struct, kw_only=True):
@@ -76,3 +78,9 @@ def read_metrics(path: Path) -> Metrics:
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def metrics_to_plain(metrics: Metrics) -> dict[str, Any]:
+    """Metrics as dictionaries and lists, for a checkpoint."""
+    plain: dict[str, Any] = msgspec.to_builtins(metrics)
+    return plain

@@ -202,6 +202,8 @@ class Pipeline:
             f"{trainer.model.parameter_count():,} parameters, {job.metrics.machine['precision']}, "
             f"{'compiled' if job.compiled else 'eager'}, {self._place(job)}"
         )
+        if state is None and (reason := job.metrics.machine.get("eager_because")):
+            self.reporter.warn(f"torch.compile cannot be used, steps take longer: {reason}")
         if job.compiled:
             self.reporter.note("compiling (once per machine and model shape, up to a minute)")
         trainer.warm_up()
