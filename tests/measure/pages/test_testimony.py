@@ -94,10 +94,10 @@ def test_the_peak_of_the_group_is_told_only_where_the_bench_raised_it(
     report: Report, read: Read
 ) -> None:
     """The group may be a session's, whose peak is of whatever ran in it before."""
-    older = replace(report.before, group_peak=2_000_000_000)
+    older = dataclasses.replace(report.before, group_peak=2_000_000_000)
     same = read(testimony.testimony(replace(report, before=older, after=older)))
     assert "memory peak of the control group" not in same.text
-    raised = replace(older, group_peak=2_500_000_000)
+    raised = dataclasses.replace(older, group_peak=2_500_000_000)
     page = read(testimony.testimony(replace(report, before=older, after=raised)))
     assert "2,000 MB, of what ran before" in page.text
     assert "2,500 MB" in page.text
