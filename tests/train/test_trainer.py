@@ -294,9 +294,7 @@ def test_of_compiled_and_eager_steps_a_long_run_takes_the_faster_and_remembers_i
     monkeypatch.setenv("TINYTX_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(speed, "COMPILE_PAYS_FROM", 0.0)
     monkeypatch.setattr(compiler, "problem", lambda: "")
-    monkeypatch.setattr(
-        Others, "look", lambda _: 0.0
-    )  # what is found on a busy machine is not kept
+    monkeypatch.setattr(Others, "look", lambda _: 0.0)  # on a busy machine nothing is kept
     hidden, asked = Transformer.hidden, []
 
     def pretend(function: Callable[..., Any], **options: object) -> Callable[..., Any]:
