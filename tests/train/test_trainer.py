@@ -553,6 +553,27 @@ def test_metrics_that_make_no_sense_are_a_checkpoint_error(
         make_job_in(make_settings(), interrupted.root.name, state=state)
 
 
+def test_a_run_that_goes_on_elsewhere_records_that_machine_and_keeps_the_first(
+    interrupted: Workspace, make_settings: MakeSettings, make_job_in: MakeJob
+) -> None:
+    state = checkpoint.load(interrupted.last_checkpoint)
+    here = dict(state["metrics"]["machine"])
+    first = {**here, "processor": "Another One", "cores": 96, "torch": "2.8.0"}
+    state["metrics"]["machine"] = dict(first)
+    metrics = make_job_in(make_settings(), interrupted.root.name, state=state).metrics
+    assert metrics.machine == here
+    assert metrics.earlier_machines == [first]
+
+
+def test_a_run_that_goes_on_on_its_own_machine_has_no_earlier_one(
+    interrupted: Workspace, make_settings: MakeSettings, make_job_in: MakeJob
+) -> None:
+    state = checkpoint.load(interrupted.last_checkpoint)
+    metrics = make_job_in(make_settings(), interrupted.root.name, state=state).metrics
+    assert metrics.machine == state["metrics"]["machine"]
+    assert metrics.earlier_machines == []
+
+
 @pytest.mark.parametrize("threads", ["2", -1, 10**9, None, 1.5])
 def test_a_number_of_threads_that_makes_no_sense_is_chosen_anew(
     interrupted: Workspace, make_settings: MakeSettings, make_job_in: MakeJob, threads: object
