@@ -15,7 +15,7 @@ from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
 from tinytx.bundle import ModelFacts
 from tinytx.pairs import NONE_BEFORE
-from tinytx.runtime.engine import pairs_of
+from tinytx.runtime.decoder import pairs_of
 
 Weights = Mapping[str, NDArray[np.float32]]
 OPSET, IR_VERSION = 17, 8

@@ -19,7 +19,8 @@ from tinytx.errors import ExportError, ParityError
 from tinytx.export.graph import LAST_POSITION, Weights, build_graph
 from tinytx.export.parity import GREEDY_TOKENS, engine_logits, held_out_windows, total_bits
 from tinytx.export.quantize import RECIPES, QuantisedBuilder
-from tinytx.runtime.engine import Engine, pairs_of
+from tinytx.runtime.decoder import pairs_of
+from tinytx.runtime.engine import Engine
 from tinytx.runtime.generate import prompt_ids
 from tinytx.runtime.golden import NEAR_TIES, fingerprint, greedy_logits
 from tinytx.runtime.session import reason

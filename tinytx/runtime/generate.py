@@ -1,4 +1,4 @@
-"""Text out of an engine, streamed piece by piece; partial UTF-8 is never given out.
+"""Text out of a decoder, streamed piece by piece; partial UTF-8 is never given out.
 
 A full context either ends the text or slides: the oldest half is dropped and the rest is computed
 anew from position 0, so that every key and value is what a fresh context would hold. Moving the
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tinytx.errors import UsageError
-from tinytx.runtime.engine import Engine
+from tinytx.runtime.decoder import Decoder
 from tinytx.runtime.sampling import Sampler, Sampling
 
 WhenFull = Literal["stop", "slide"]
@@ -41,7 +41,7 @@ class Outcome:
     """Seconds from the start to the last token, without what its reader took."""
 
 
-def prompt_ids(engine: Engine, prompt: str, when_full: WhenFull = "stop") -> list[int]:
+def prompt_ids(decoder: Decoder, prompt: str, when_full: WhenFull = "stop") -> list[int]:
     """Token ids of a prompt, the start token first.
 
     Raises :class:`UsageError` when the prompt leaves no room for one token in a context that may
@@ -51,8 +51,8 @@ def prompt_ids(engine: Engine, prompt: str, when_full: WhenFull = "stop") -> lis
         prompt.encode()
     except UnicodeEncodeError as error:
         raise UsageError("the prompt is not valid UTF-8 text") from error
-    ids = [engine.tokenizer.start_id, *engine.tokenizer.encode(prompt)]
-    limit = engine.facts.max_seq_length
+    ids = [decoder.tokenizer.start_id, *decoder.tokenizer.encode(prompt)]
+    limit = decoder.facts.max_seq_length
     if len(ids) >= limit and when_full == "stop":
         raise UsageError(
             f"the prompt is {len(ids) - 1} tokens long; "
@@ -63,7 +63,7 @@ def prompt_ids(engine: Engine, prompt: str, when_full: WhenFull = "stop") -> lis
 
 
 def generate(
-    engine: Engine,
+    decoder: Decoder,
     prompt: str,
     *,
     max_tokens: int = 128,
@@ -88,15 +88,15 @@ def generate(
         raise UsageError(f"when-full must be stop or slide, not {when_full!r}")
     outcome = outcome if outcome is not None else Outcome()
     sampler = Sampler(sampling or Sampling())
-    ids = prompt_ids(engine, prompt, when_full)
+    ids = prompt_ids(decoder, prompt, when_full)
     sampler.observe(ids)
     outcome.prompt_tokens = len(ids)
-    tokens = _tokens(engine, ids, sampler, max_tokens, when_full, outcome)
-    return _until(stops, _pieces(engine, tokens), outcome)
+    tokens = _tokens(decoder, ids, sampler, max_tokens, when_full, outcome)
+    return _until(stops, _pieces(decoder, tokens), outcome)
 
 
 def _tokens(
-    engine: Engine,
+    decoder: Decoder,
     ids: list[int],
     sampler: Sampler,
     max_tokens: int,
@@ -105,8 +105,8 @@ def _tokens(
 ) -> Iterator[int]:
     """Token ids, one by one. ``ids`` becomes what the context holds."""
     outcome.stopped = "interrupted"
-    engine.reset()
-    limit = engine.facts.max_seq_length
+    decoder.reset()
+    limit = decoder.facts.max_seq_length
     ids, outcome.slides = _slid(ids, limit)
     outcome.prompt_dropped = outcome.prompt_tokens - len(ids)
     while outcome.tokens < max_tokens:
@@ -117,9 +117,9 @@ def _tokens(
         began = clock()
         if full:
             ids, slides = _slid(ids, limit)
-            engine.reset()
+            decoder.reset()
             outcome.slides += slides
-        token = sampler(engine.append(ids[engine.length :]))
+        token = sampler(decoder.append(ids[decoder.length :]))
         sampler.observe([token])
         ids.append(token)
         outcome.seconds += clock() - began
@@ -139,14 +139,14 @@ def _slid(ids: list[int], limit: int) -> tuple[list[int], int]:
     return ids[slides * dropped :], slides
 
 
-def _pieces(engine: Engine, tokens: Iterator[int]) -> Iterator[str]:
+def _pieces(decoder: Decoder, tokens: Iterator[int]) -> Iterator[str]:
     """Whole characters of each token; the bytes of an unfinished one wait for the next."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    table = engine.tokenizer.piece_bytes
+    utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    table = decoder.tokenizer.piece_bytes
     for token in tokens:
-        if text := decoder.decode(table[token]):
+        if text := utf8.decode(table[token]):
             yield text
-    if text := decoder.decode(b"", final=True):
+    if text := utf8.decode(b"", final=True):
         yield text
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tinytx.bundle import Bundle, GoldenCase, Precision
 from tinytx.errors import BundleError, UsageError
-from tinytx.runtime.engine import Engine, Logits
+from tinytx.runtime.decoder import Decoder, Logits
 from tinytx.runtime.generate import prompt_ids
 from tinytx.runtime.processor import default_precision
 
@@ -34,14 +34,14 @@ spread: twice the most that was seen at any step of many bundles on six processo
 most at the steps that are recorded (docs/processors.md)."""
 
 
-def greedy(engine: Engine, prompt: str, limit: int) -> tuple[list[int], list[float]]:
+def greedy(engine: Decoder, prompt: str, limit: int) -> tuple[list[int], list[float]]:
     """At most ``limit`` greedy tokens, and by how much each logit led the second best."""
     tokens, leads, _ = greedy_logits(engine, prompt_ids(engine, prompt), limit)
     return tokens, leads
 
 
 def greedy_logits(
-    engine: Engine, ids: Sequence[int], limit: int
+    engine: Decoder, ids: Sequence[int], limit: int
 ) -> tuple[list[int], list[float], list[Logits]]:
     """As :func:`greedy`, from token ids, with the logits of every step."""
     engine.reset()
@@ -151,7 +151,7 @@ def _difference(
 ) -> str:
     """How one model differs from its golden outputs; nothing when it does not."""
     try:
-        engine = Engine.load(folder, threads, precision)
+        engine = Decoder.load(folder, threads, precision)
         limits = NEAR_TIES[precision], allowed(cases, precision, engine.facts.vocab_size)
         told = (_check_case(engine, case, folder, *limits) for case in cases)
         return next(filter(None, told), "")
@@ -162,7 +162,7 @@ def _difference(
 
 
 def _check_case(
-    engine: Engine, case: GoldenCase, folder: Path, near_tie: float, most_apart: float
+    engine: Decoder, case: GoldenCase, folder: Path, near_tie: float, most_apart: float
 ) -> str:
     """The first step that differs; nothing when none does."""
     try:
