@@ -39,6 +39,11 @@ def test_flags_that_nobody_tells_are_neither_set_nor_unset(report: Report, read:
     assert testimony.fact(pi, "throttled") == "none (0x0)"
     page = read(testimony.testimony(replace(report, before=volt, after=none)))
     assert told in page.text
+    counters = report.before.counters
+    look = Moment(after="memory", counters=counters, throttled=0, throttled_between=0x10000)
+    page = read(testimony.testimony(replace(report, before=pi, after=volt, during=[look])))
+    assert page.text.count(told) == 2  # after, and at that look
+    assert "before under-voltage; not known: a capped frequency" in page.text
     assert "not known \\(no source\\)" in markdown.render(replace(report, after=none))
 
 
@@ -94,10 +99,10 @@ def test_the_peak_of_the_group_is_told_only_where_the_bench_raised_it(
     report: Report, read: Read
 ) -> None:
     """The group may be a session's, whose peak is of whatever ran in it before."""
-    older = replace(report.before, group_peak=2_000_000_000)
+    older = dataclasses.replace(report.before, group_peak=2_000_000_000)
     same = read(testimony.testimony(replace(report, before=older, after=older)))
     assert "memory peak of the control group" not in same.text
-    raised = replace(older, group_peak=2_500_000_000)
+    raised = dataclasses.replace(older, group_peak=2_500_000_000)
     page = read(testimony.testimony(replace(report, before=older, after=raised)))
     assert "2,000 MB, of what ran before" in page.text
     assert "2,500 MB" in page.text

@@ -16,6 +16,7 @@ from tinytx.wording import counted
 UNKNOWN = "not told"
 TWICE = ("python", "versions", "counters", "frequency_khz", "temperature_millicelsius")
 """What other parts of the page say, or another fact in more detail."""
+FLAGS = ("throttled", "throttled_between")
 IDENTITY = (
     *("processor", "device", "architecture", "cores", "usable_cores", "cores_allowed", "features"),
     *("container", "system", "kernel", "libc", "kernel_options"),
@@ -76,6 +77,7 @@ NAMES = {
     "kernel_options": "kernel options that bear on measuring",
     "cooling": "cooling that holds the processor back",
     "throttled": "Raspberry Pi flags",
+    "throttled_between": "flags since the look before",
     "throttle_sources": "what tells of throttling",
     "cpu_quota": "CPU quota",
     "group_room": "what its control groups leave",
@@ -215,9 +217,15 @@ def _neighbours(report: Report) -> Markup:
 
 def _during(report: Report) -> Markup:
     """The looks between the processes; only the facts that any of them could tell."""
-    fields = ("frequency", "temperature_millicelsius", "throttled", "cooling")
+    fields = ("frequency", "temperature_millicelsius", *FLAGS, "cooling")
+    missing = throttling.missing(report.after.device, report.after.throttle_sources)
+
+    def say(field: str, found: Any) -> str:
+        known = field in FLAGS and found is not None
+        return flags(found, missing) if known else value(field, found)
+
     looks = [
-        (moment.after, *(value(field, getattr(moment, field)) for field in fields))
+        (moment.after, *(say(field, getattr(moment, field)) for field in fields))
         for moment in report.during
     ]
     known = [n for n in range(1, 1 + len(fields)) if any(look[n] != UNKNOWN for look in looks)]
