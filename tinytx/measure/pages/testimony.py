@@ -7,6 +7,7 @@ from typing import Any
 from tinytx.measure.machine import throttling
 from tinytx.measure.machine.facts import Machine
 from tinytx.measure.machine.sensors import Frequency
+from tinytx.measure.machine.watch import difference
 from tinytx.measure.pages.figures import MB, told
 from tinytx.measure.pages.markup import Markup, el, join
 from tinytx.measure.pages.tables import facts, numbers_table
@@ -182,11 +183,13 @@ def _used(report: Report) -> Markup:
     use = report.processor_use
     if use is None:
         return el("p", "Too little time went by to tell who used the processors.", class_="quiet")
+    stopped = difference(report.before.counters, report.after.counters).quota_stalled_us
+    quota = "" if stopped is None else f" A CPU quota stopped it for {stopped / 1e6:.1f} s in all."
     return el(
         "p",
         f"While measuring, the bench used {use.own:.1%} of all processor time and others "
         f"{use.others:.1%}; {use.idle:.1%} was idle. The host kept {use.stolen:.1%} of the "
-        "wanted time.",
+        f"wanted time.{quota}",
     )
 
 
