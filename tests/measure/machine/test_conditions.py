@@ -129,6 +129,8 @@ def test_a_quota_that_stopped_a_worker_while_it_sampled_is_named() -> None:
     (breach,) = quota([calm, stopped, stopped], 0.5)
     assert (breach.name, breach.touches) == ("quota", ("latency",))
     assert breach.reason == "a CPU quota of 0.5 cores throttled it for 0.8 s"
+    (either,) = waiting([0.5], (), 0.5)
+    assert either.reason.startswith("other programs, or a CPU quota of 0.5 cores, kept the proc")
     (unnamed,) = quota([stopped], None)
     assert unnamed.reason == "a CPU quota throttled it for 0.4 s"
 

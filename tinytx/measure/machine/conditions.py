@@ -139,15 +139,23 @@ def open_questions(testimony: Observation) -> str:
     return f"not known: {'; '.join(told)}" if told else ""
 
 
-def waiting(shares: Iterable[float | None], neighbours: Sequence[Busy] = ()) -> list[Breach]:
+def waiting(
+    shares: Iterable[float | None],
+    neighbours: Sequence[Busy] = (),
+    rival: float | None = None,
+) -> list[Breach]:
     """A breach when a worker of the judged latency had to wait for a processor too much.
 
-    Where a quota stopped it the kernel counts that as waiting too: ask :func:`quota` first.
+    Where a quota stopped it the kernel counts that as waiting too: ask :func:`quota` first. One
+    that stopped the bench at other times is a ``rival`` cause: so many cores.
     """
     worst = max((share for share in shares if share is not None), default=0.0)
     if worst <= WAITED:
         return []
-    reason = f"other programs kept the processor from the bench {worst:.0%} of the time"
+    who = "other programs"
+    if rival is not None:
+        who += f", or a CPU quota of {cores_told(rival)},"
+    reason = f"{who} kept the processor from the bench {worst:.0%} of the time"
     return [_latency("waited", reason + _named(neighbours))]
 
 

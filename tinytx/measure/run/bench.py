@@ -136,7 +136,9 @@ def run_bench(
     judged = [answer for s in done if s.kind == "next_token" for answer in s.answers]
     found = conditions.all_breaches(seen)
     held = conditions.quota(map(_held, judged), seen.after.cpu_quota)
-    found += held or conditions.waiting((answer.waited for answer in judged), seen.neighbours)
+    rival = seen.after.cpu_quota if seen.elapsed().quota_stalled_us else None
+    waited = (answer.waited for answer in judged)
+    found += held or conditions.waiting(waited, seen.neighbours, rival)
     rows = judge_all(budgets, bundle.manifest, done, found, seen.after, scenarios)
     rows = with_open_questions(rows, conditions.open_questions(seen))
     device = None
