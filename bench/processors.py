@@ -13,6 +13,8 @@ all steps:
 - centred: of the same less the mean over the vocabulary, which is what `tinytx verify` compares;
 - probability: of the same means of log-probabilities;
 - last: centred, at those steps alone whose fingerprint a bundle holds;
+- share, last_share: centred and last as shares of how far the fingerprints that a bundle holds
+  spread, which is how `tinytx verify` limits them;
 - logit: of one logit less the mean;
 - behind: how far the best token here is behind the best one there;
 - turned: steps that are no near-tie where another token is the best there.
@@ -38,7 +40,7 @@ from tinytx.bundle import GRAPHS, Bundle, GoldenCase, Precision
 from tinytx.runtime.golden import FINGERPRINT, NEAR_TIES
 
 ROOT = Path(__file__).parents[1]
-MOST = ["raw", "centred", "probability", "last", "logit", "behind"]
+MOST = ["raw", "centred", "probability", "last", "share", "last_share", "logit", "behind"]
 SUMS = ["steps", "turned"]
 Row = dict[str, object]
 Floats = NDArray[np.float64]
@@ -85,7 +87,9 @@ def compare(
     }
     figures = {name: float(np.abs(values).max()) for name, values in most.items()}
     figures["raw_last"] = float(np.abs(groups(apart)[last]).max())
-    figures["spread"] = float(groups(here).std())
+    recorded = groups(here - here.mean(axis=1, keepdims=True))[last]
+    spread = float(np.sqrt(np.mean(recorded**2)))
+    figures["share"], figures["last_share"] = figures["centred"] / spread, figures["last"] / spread
     return {**figures, "turned": int(((behind > 0) & clear).sum()), "steps": len(here)}
 
 

@@ -27,7 +27,8 @@ ALLOWED = {
     "compiler": set(),
     "workspace": {"config", "errors"},
     "files": {"errors", "wording"},
-    "bundle": {"files", "config", "errors"},
+    "provenance": set(),
+    "bundle": {"files", "provenance", "config", "errors"},
     "tokenizer": {"config", "errors"},
     "pairs": set(),
     "runtime": {
@@ -43,7 +44,7 @@ ALLOWED = {
         "config", "errors",
     },
     "export": {
-        "train", "runtime", "bundle", "tokenizer", "workspace", "config", "errors",
+        "train", "runtime", "bundle", "provenance", "tokenizer", "workspace", "config", "errors",
     },
     "remote": {"bundle", "config", "errors"},
     "sweep": {
@@ -68,6 +69,7 @@ FOREIGN = {
     "remote": set(),
     "config": {"msgspec"},
     "files": {"msgspec"},
+    "provenance": {"msgspec"},
     "bundle": {"msgspec"},
     "tokenizer": {"sentencepiece"},
     "runtime": {"numpy", "onnxruntime"},

@@ -269,6 +269,18 @@ def test_no_script_imports_onnxruntime_before_its_telemetry_is_off(folder: str) 
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 
+def test_the_images_turn_it_off_before_a_proof_imports_anything_in_them() -> None:
+    """What the proof left behind was in the image: a device id, for everyone who ran it."""
+    base, *stages = (
+        (ROOT / "docker/Dockerfile").read_text().split("FROM ${BASE} AS base")[1].split("\nFROM ")
+    )
+    assert f"{NAME}=1" in base
+    assert [stage.split()[:3] for stage in stages] == [
+        ["base", "AS", "train"],
+        ["base", "AS", "runtime"],
+    ]
+
+
 def test_the_tests_have_imported_tinytx_before_any_test_imports_onnxruntime() -> None:
     source = (ROOT / "tests/conftest.py").read_text()
     assert "tinytx" in source

@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from tinytx.errors import BundleError, UsageError
 from tinytx.files import decode, open_regular, read_bounded, told
+from tinytx.provenance import Count, Provenance, Sha256
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -41,8 +42,6 @@ MAX_CACHE_BYTES = 100_000_000
 _CHUNK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 Size = Annotated[int, Meta(ge=1, le=1_000_000)]
 TokenId = Annotated[int, Meta(ge=0, le=1_000_000)]
 Measured = Annotated[float, Meta(ge=0.0, le=1e12)]
@@ -76,32 +75,6 @@ class ModelFacts(_Record, frozen=True, kw_only=True, omit_defaults=True):
     pair_rows: Annotated[int, Meta(ge=0, le=1_000_000)] = 0  # of the table of tinytx.pairs
     parameters: Count
     precision: str
-
-
-class CorpusRecord(_Record, frozen=True, kw_only=True):
-    """The files that the corpus was made of, without where they lay."""
-
-    files: Count
-    names: Annotated[list[str], Meta(max_length=20)]
-    """Of the first ones, without their folders."""
-    files_sha256: Sha256
-    """Of the sha256 of each file in its order, a line each."""
-
-
-class Provenance(_Record, frozen=True, kw_only=True, omit_defaults=True):
-    """Where the bundle came from. It names no folder and no user of the machine it was made on."""
-
-    tinytx: str
-    run_id: str
-    checkpoint_sha256: Sha256
-    tokenizer_sha256: Sha256
-    train_sha256: Sha256
-    val_sha256: Sha256
-    settings: dict[str, dict[str, str | int | float | None]]
-    versions: dict[str, str]
-    """Of what made the bundle; ``sentencepiece`` is the one that made the tokenizer."""
-    corpus: CorpusRecord | None = None
-    """None for the built-in corpus, and where it is not known."""
 
 
 class TrainingRecord(_Record, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from tinytx.bundle import Bundle, GoldenCase
 from tinytx.runtime import golden
 
 BENCH = Path(__file__).parents[2] / "bench"
-FIGURES = {"raw", "centred", "probability", "last", "logit", "behind", "raw_last", "turned"}
+FIGURES = {"raw", "centred", "probability", "last", "share", "last_share", "logit", "behind"}
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,11 @@ def test_what_is_centred_is_the_distance_that_verify_judges_at_the_last_steps(
     found = processors.compare(cases, "int8", here, there)
     assert found["last"] == pytest.approx(max(judged), abs=2e-5)
     assert found["centred"] >= found["last"]
+    recorded = [golden.fingerprint(here[row]) for row in (1, 4)]
+    kept = [GoldenCase(prompt="", tokens=[0], logits=numbers) for numbers in recorded]
+    limit = golden.allowed(kept, "int8", 70) - golden.FINGERPRINT_TOLERANCE
+    spread = limit / golden.SPREAD_SHARES["int8"]
+    assert found["last_share"] == pytest.approx(found["last"] / spread, abs=1e-4)
 
 
 def test_a_token_counts_as_turned_only_where_the_choice_was_clear(processors: ModuleType) -> None:

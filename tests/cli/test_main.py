@@ -161,5 +161,5 @@ def test_a_name_in_a_message_can_not_steer_the_terminal(
 ) -> None:
     assert run(["verify", "a\x1b[2Jb\r\udcff"]) == 9
     err = capsys.readouterr().err
-    assert err.startswith("tinytx: a?[2Jb??")
+    assert err.startswith("tinytx: a?[2Jb?")
     assert {one for one in err if not one.isprintable()} == {"\n"}

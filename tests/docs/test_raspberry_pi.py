@@ -165,10 +165,10 @@ def test_the_units_start_commands_that_there_are(home: Path) -> None:
 
 
 def test_the_bits_are_those_that_the_bench_reads() -> None:
-    from tinytx.measure.machine.conditions import PI_NOW
+    from tinytx.measure.machine.throttling import NAMES
 
     rows = re.findall(r"^\| (\d+) \(`0x(\w+)`\) \| (\d+) \(`0x(\w+)`\)", TEXT, re.MULTILINE)
-    assert [int(now) for now, *_ in rows] == list(PI_NOW)
+    assert [int(now) for now, *_ in rows] == list(NAMES)
     for now, hex_now, since, hex_since in rows:
         assert 1 << int(now) == int(hex_now, 16)
         assert 1 << int(since) == int(hex_since, 16)

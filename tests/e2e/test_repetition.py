@@ -117,4 +117,34 @@ def test_a_compiled_gradient_is_the_same_in_every_call(whole: Workspace) -> None
 def test_no_kernel_adds_atomically(whole: Workspace, built: Path) -> None:
     sources = list(built.rglob("*.cpp")) + list(built.rglob("*.py"))
     assert any("omp" in path.read_text() for path in sources)
-    assert [path.name for path in sources if "atomic_add(" in path.read_text()] == []
+    assert [path.name for path in sources if "atomic_add" in path.read_text()] == []
+
+
+WITHOUT_TEMPORARY = """
+import sys, tempfile
+def none_usable():
+    raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+tempfile._get_default_tempdir = none_usable
+from tinytx.cli.main import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_without_a_folder_for_temporary_files_a_run_goes_on_eagerly_and_says_why(
+    model_flags: list[str], texts: dict[str, Path], tmp_path: Path
+) -> None:
+    space = Workspace(tmp_path / "out")
+    files = ["--corpus-path", str(texts["train"]), "--val-path", str(texts["val"])]
+    command = ["train", *files, *model_flags, "--compile", "on", "--epochs", "1", "--quiet"]
+    found = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TEMPORARY, *command, "--output-dir", str(space.root)],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    (line,) = found.stderr.splitlines()  # though it is to be quiet
+    assert "torch.compile does not work here, going on without: there is no folder for" in line
+    machine = read_metrics(space.metrics).machine
+    assert machine["compiled"] is False
+    assert "temporary files" in machine["eager_because"]

@@ -134,7 +134,7 @@ def test_one_changed_weight_that_leaves_every_token_is_found_by_the_fingerprint(
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-@pytest.mark.parametrize("logits", [[0.0], [0.0] * 33, [1e30] * 32, [1e308, -1e308] * 16])
+@pytest.mark.parametrize("logits", [[0.0], [0.0] * 33, [1e30] * 32, [1e200, -1e200] * 16])
 def test_a_fingerprint_of_another_model_is_refused(
     copy: Path, seal: Seal, logits: list[float]
 ) -> None:
@@ -165,6 +165,18 @@ def test_the_distance_of_fingerprints_does_not_see_a_common_shift_and_sees_any_o
     group = (vocab_size - 1) % 32
     members = len(range(group, vocab_size, 32))
     assert found == pytest.approx(1 / members - 1 / vocab_size, abs=1e-4)
+
+
+def test_what_is_let_through_where_values_are_rounded_grows_with_the_recorded_spread() -> None:
+    cases = [GoldenCase(prompt="", tokens=[1], logits=[s * 2.0, s * -2.0] * 16) for s in (1, 0)]
+    spread = np.sqrt(2)  # of 4 and 0
+    assert golden_outputs.allowed(cases, "float32", 320) == 1e-4
+    assert golden_outputs.allowed(cases, "int8", 320) == pytest.approx(1e-4 + 0.12 * spread)
+    shifted = [msgspec.structs.replace(c, logits=[x + 7 for x in c.logits]) for c in cases]
+    assert golden_outputs.allowed(shifted, "int8", 320) == pytest.approx(1e-4 + 0.12 * spread)
+    assert golden_outputs.allowed([], "int8", 320) == 1e-4
+    huge = [GoldenCase(prompt="", tokens=[1], logits=[1e200, -1e200] * 16)]
+    assert golden_outputs.allowed(huge, "int8", 320) == 1e-4
 
 
 @pytest.mark.parametrize("recorded", [[], [0.0] * 31, [0.0] * 33])

@@ -93,13 +93,19 @@ def run(arguments: list[str]) -> int:
     except (BrokenPipeError, SystemExit):  # click turns a closed pipe into sys.exit(1)
         return 0
     except Exception as error:
-        if known := understood(error):
-            if not torchrun.worth_a_restart(known):
-                torchrun.give_up(known.exit_code)
-            return _fail(known.message, known.remedy, known.exit_code)
-        traceback.print_exc()
-        what = f"{type(error).__name__}: {error}"
-        return _fail(f"a bug in tinytx: {what}", "please report it with the lines above", EXIT_BUG)
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    """Not in :func:`run`: its frame is in the error's traceback, and a name for the error there
+    would keep both, and every file that was open, until the next collection."""
+    if known := understood(error):
+        if not torchrun.worth_a_restart(known):
+            torchrun.give_up(known.exit_code)
+        return _fail(known.message, known.remedy, known.exit_code)
+    traceback.print_exc()
+    what = f"{type(error).__name__}: {error}"
+    return _fail(f"a bug in tinytx: {what}", "please report it with the lines above", EXIT_BUG)
 
 
 def _fail(message: str, remedy: str, code: int) -> int:

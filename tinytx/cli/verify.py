@@ -26,7 +26,7 @@ def command(bundle: Path, precision: "Precision | None", as_json: bool, quiet: b
     """Check every file of BUNDLE and reproduce its golden outputs on this machine.
 
     Exit code 9 when a file is damaged, or the model that this machine would load says something
-    else than where it was made. That another model of the bundle does is told in a note.
+    else than where it was made. If another model of the bundle does, a note says so.
 
     \b
     Example:

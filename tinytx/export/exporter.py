@@ -22,7 +22,6 @@ from tinytx.bundle import (
     Manifest,
     ModelFacts,
     Precision,
-    Provenance,
     Quality,
 )
 from tinytx.config import Settings
@@ -38,6 +37,7 @@ from tinytx.export.record import (
 )
 from tinytx.export.source import Source, input_hashes, load_source
 from tinytx.export.variants import HeldOut, Made, make_variant
+from tinytx.provenance import Provenance
 from tinytx.runtime.engine import Engine
 from tinytx.runtime.golden import verify
 from tinytx.train.corpus.source import own_bits_per_byte

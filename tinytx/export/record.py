@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 
-from tinytx.bundle import CorpusRecord, TrainingRecord
+from tinytx.bundle import TrainingRecord
 from tinytx.config import Settings, as_dict
 from tinytx.errors import ExportError
+from tinytx.provenance import CorpusRecord
 from tinytx.train.metrics import Metrics
 from tinytx.train.recorded import without_folders
 

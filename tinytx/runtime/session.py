@@ -1,7 +1,7 @@
 """Sessions of onnxruntime: which releases will do, how one is made and run, what it says.
 
 Two private names of its Python wrapper are used where they are there, and done without where they
-are not: then a step takes a few microseconds more, or the weights are held twice.
+are not: then a step takes a microsecond or two more, or the weights are held twice.
 """
 
 import re
@@ -80,13 +80,13 @@ def runner(session: ort.InferenceSession) -> tuple[Run, Unwrap]:
     """What runs a step that is bound, and what makes of a binding the thing that it takes.
 
     Past the wrapper, which looks for captured GPU graphs on every call (1 us of 72, or 34 with
-    options); through it in a release that has no such inside.
+    options); through it, and then without options, in a release that has no such inside.
     """
     try:
         run, binding = session._sess.run_with_iobinding, session.io_binding()
         binding._iobinding  # noqa: B018 (is it there?)
     except AttributeError:
-        return session.run_with_iobinding, lambda binding: binding
+        return lambda binding, _: session.run_with_iobinding(binding), lambda binding: binding
     return run, lambda binding: binding._iobinding
 
 

@@ -122,19 +122,18 @@ def make_job(
     _check_lengths(train, val, settings.model.max_seq_length)
     if state is None:
         threads = speed.set_up_torch(settings)
-        metrics = _new_metrics(settings, space, hashes, threads)
+        metrics = _new_metrics(settings, space, hashes, _facts(threads, group))
         precision = speed.choose_precision(settings, group.device)
         total = settings.training.epochs * len(train)
         compiled = speed.should_compile(settings, total, precision)
         name = str(precision).removeprefix("torch.")
-        metrics.machine |= {"precision": name, "compiled": compiled, "processes": group.world}
-        metrics.machine["device"] = speed.device_name(group.device)
+        metrics.machine |= {"precision": name, "compiled": compiled}
         if reason := speed.lacks_compiler(settings, total):
             metrics.machine["eager_because"] = reason
     else:
         metrics = _metrics_of(state, space)
-        speed.set_up_torch(settings, metrics.machine)
         metrics.interruptions += 1
+        metrics.move_to(_facts(speed.set_up_torch(settings, metrics.machine), group))
         precision = getattr(torch, metrics.machine["precision"])
         compiled = bool(metrics.machine["compiled"])
     if not compiled:
@@ -167,18 +166,25 @@ def _check_lengths(train: Tokens, val: Tokens, length: int) -> None:
             )
 
 
+def _facts(threads: int, group: Group) -> dict[str, Any]:
+    """What this process and its like run on."""
+    return {
+        **speed.machine_facts(threads),
+        "torch": str(torch.__version__),
+        "tinytx": __version__,
+        "processes": group.world,
+        "device": speed.device_name(group.device),
+    }
+
+
 def _new_metrics(
-    settings: Settings, space: Workspace, hashes: dict[str, str], threads: int
+    settings: Settings, space: Workspace, hashes: dict[str, str], machine: dict[str, Any]
 ) -> Metrics:
     return Metrics(
         run_id=str(uuid.uuid4()),
         started_at=now(),
         config=as_dict(as_text(settings)),
-        machine={
-            **speed.machine_facts(threads),
-            "torch": str(torch.__version__),
-            "tinytx": __version__,
-        },
+        machine=machine,
         corpus={
             "train_sha256": hashes["train_text"],
             "train_bytes": space.train_text.stat().st_size,

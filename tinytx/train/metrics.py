@@ -53,7 +53,15 @@ class Metrics(msgspec.Struct, kw_only=True):
     """Resident memory of the training process at its peak, and of its children; the largest where
     the run was resumed; None where the kernel tells none."""
     budgets: list[dict[str, Any]] = []
+    earlier_machines: list[dict[str, Any]] = []
+    """What ``machine`` was before the run was resumed on another one, or with other threads."""
     schema: int = SCHEMA
+
+    def move_to(self, facts: dict[str, Any]) -> None:
+        """The run goes on here: what it was computed with stays, where it runs may be new."""
+        if any(self.machine.get(name) != value for name, value in facts.items()):
+            self.earlier_machines.append(dict(self.machine))
+            self.machine |= facts
 
     def write(self, path: Path) -> None:
         """Replace the file. Raises :class:`TrainingError` when it cannot be written."""

@@ -53,7 +53,11 @@ FILES = [
     (b"Rar!\x1a\x07\x01\x00", "a RAR archive", "unpack it"),
     (b"\xfd7zXZ\x00\x00\x04", "packed with xz", "unpack it"),
     (b"BZh91AY&SY\x00", "packed with bzip2", "unpack it"),
-    (gzip.compress(b"a.txt" + bytes(252) + b"ustar  \0" + bytes(400), mtime=0), "a tar archive", "unpack"),
+    (
+        gzip.compress(b"a.txt" + bytes(252) + b"ustar  \0" + bytes(400), mtime=0),
+        "a tar archive",
+        "unpack",
+    ),
 ]
 
 
