@@ -7,14 +7,13 @@ import pytest
 
 from tinytx.measure.machine.conditions import (
     breaches,
-    disturbance,
     open_questions,
     processor_use,
     quota,
     touching,
     waiting,
 )
-from tinytx.measure.machine.facts import Counters, Machine, observe
+from tinytx.measure.machine.facts import Machine, observe
 from tinytx.measure.machine.watch import Observation
 
 Tree = Callable[..., Path]
@@ -124,36 +123,16 @@ def test_too_short_a_time_tells_nothing(tree: Tree) -> None:
     assert processor_use(*looks(tree, "vm", {}, after)) is None
 
 
-def held(tree: Tree, stalled_us: int) -> Observation:
-    """Two looks, ten seconds apart, under a quota of half a core."""
-
-    def at(seconds: float, us: int) -> Changes:
-        return {
-            "proc/self/cgroup": "0::/\n",
-            "proc/uptime": f"{seconds} 1\n",
-            "sys/fs/cgroup/cpu.max": "50000 100000\n",
-            "sys/fs/cgroup/cpu.stat": f"nr_throttled 1\nthrottled_usec {us}\n",
-        }
-
-    return Observation(
-        before=observe(tree("vm", at(100.0, 5)), "x86_64"),
-        after=observe(tree("vm", at(110.0, 5 + stalled_us)), "x86_64"),
-    )
-
-
-def test_a_quota_that_held_the_bench_is_named_and_not_other_programs(tree: Tree) -> None:
-    seen = held(tree, 3_200_000)
-    assert quota(seen) == "a CPU quota of 0.5 cores throttled it for 3.2 s"
-    found = breaches(seen.before, seen.after)
-    assert [(breach.name, breach.touches) for breach in found] == [("quota", ("latency",))]
-    assert quota(held(tree, 100_000)) == ""
-
-
-def test_who_waits_for_its_own_quota_is_not_measured_again(tree: Tree) -> None:
-    crowd = Counters(busy=1_500, idle=500, own=500, uptime=10.0)
-    assert "other programs kept the processor" in disturbance(crowd, 0.5, 4)
-    stalled = Counters(busy=1_500, idle=500, own=500, uptime=10.0, quota_stalled_us=4_000_000)
-    assert disturbance(stalled, 0.5, 4) == ""
+def test_a_quota_that_stopped_a_worker_while_it_sampled_is_named() -> None:
+    calm, none, stopped = (100, 2_000_000_000), (None, 2_000_000_000), (400_000, 2_000_000_000)
+    assert quota([calm, none, (5, 0)], 0.5) == []
+    (breach,) = quota([calm, stopped, stopped], 0.5)
+    assert (breach.name, breach.touches) == ("quota", ("latency",))
+    assert breach.reason == "a CPU quota of 0.5 cores throttled it for 0.8 s"
+    (either,) = waiting([0.5], (), 0.5)
+    assert either.reason.startswith("other programs, or a CPU quota of 0.5 cores, kept the proc")
+    (unnamed,) = quota([stopped], None)
+    assert unnamed.reason == "a CPU quota throttled it for 0.4 s"
 
 
 def test_a_flag_that_fell_and_rose_between_two_looks_counts(tree: Tree) -> None:

@@ -39,6 +39,11 @@ def test_flags_that_nobody_tells_are_neither_set_nor_unset(report: Report, read:
     assert testimony.fact(pi, "throttled") == "none (0x0)"
     page = read(testimony.testimony(replace(report, before=volt, after=none)))
     assert told in page.text
+    counters = report.before.counters
+    look = Moment(after="memory", counters=counters, throttled=0, throttled_between=0x10000)
+    page = read(testimony.testimony(replace(report, before=pi, after=volt, during=[look])))
+    assert page.text.count(told) == 2  # after, and at that look
+    assert "before under-voltage; not known: a capped frequency" in page.text
     assert "not known \\(no source\\)" in markdown.render(replace(report, after=none))
 
 
@@ -88,6 +93,15 @@ def test_who_used_the_processor_is_told(report: Report, read: Read) -> None:
     text = read(testimony.testimony(replace(report, processor_use=use))).text
     assert "the bench used 50.0% of all processor time and others 25.0%" in text
     assert "The host kept 12.5%" in text
+    assert "quota" not in text
+    before, after = (
+        dataclasses.replace(
+            report.before, counters=dataclasses.replace(report.before.counters, quota_stalled_us=us)
+        )
+        for us in (1_000, 2_701_000)
+    )
+    held = replace(report, processor_use=use, before=before, after=after)
+    assert "A CPU quota stopped it for 2.7 s in all." in read(testimony.testimony(held)).text
 
 
 def test_the_peak_of_the_group_is_told_only_where_the_bench_raised_it(

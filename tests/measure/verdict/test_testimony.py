@@ -185,18 +185,6 @@ CASES = {
     "a neighbour who leaves a core": Case(
         "vm", set(), "", {}, process(7, "cc1plus", 700), {"proc/stat": stat(2400, 9600), **own(700)}
     ),
-    "a bench under a quota of processor time": Case(
-        "vm",
-        LATENCY,
-        "a CPU quota of 0.5 cores throttled it for 4.0 s",
-        {
-            "proc/self/cgroup": "0::/a\n",
-            "sys/fs/cgroup/a/cpu.max": "50000 100000\n",
-            "sys/fs/cgroup/a/cpu.stat": "throttled_usec 1000\n",
-        },
-        {},
-        {"sys/fs/cgroup/a/cpu.stat": "throttled_usec 4001000\n"},
-    ),
     "a host that takes time away": Case(
         "vm", LATENCY, "the host kept 25%", {}, {}, {"proc/stat": stat(1750, 9000, 250)}
     ),

@@ -85,8 +85,11 @@ def of_run(run: Interleaved) -> tuple[Invalid, list[str]]:
     emulated = [one for one in found if one.name == "emulation"]
     invalid = {kind: [one.reason] for one in emulated for kind in one.touches}
     warnings = [one.reason for one in found if one.name != "emulation"]
+    held = [(answer.quota_us, sum(answer.samples_ns)) for answer in answers]
+    stopped = conditions.quota(held, run.seen.after.cpu_quota)
+    warnings += [one.reason for one in stopped]
     waited = sum((answer.waited or 0.0) > conditions.WAITED for answer in answers)
-    if waited and not conditions.quota(run.seen):
+    if waited and not stopped:
         warnings.append(
             f"{waited} of {len(answers)} processes had to wait for a processor for more than "
             f"{conditions.WAITED:.0%} of their time: a calmer machine sees smaller differences"

@@ -28,7 +28,7 @@ CAPPED = 0.95
 STALLED = 0.05
 """Share of the time in which programs may wait for memory."""
 QUOTA = 0.02
-"""Share of the time for which a quota may stop the bench: starting interpreters takes some."""
+"""Share of the time of sampling for which a quota may stop the worker."""
 NAMED = 0.05
 """Cores that a program must have kept busy to be named."""
 MIN_SECONDS = 1.0
@@ -92,8 +92,6 @@ def all_breaches(testimony: Observation) -> list[Breach]:
     found = [*_emulation(before, after), *_frequency(before, after)]
     found += [*_heat(testimony, elapsed), *_swap(elapsed), *_short_of_memory(elapsed)]
     found += _contention(elapsed, after.cores, testimony.neighbours)
-    if reason := quota(testimony):
-        found.append(_latency("quota", reason))
     for what, a, b in (
         ("processors", before.processor, after.processor),
         ("cores that may be used", before.cores_allowed, after.cores_allowed),
@@ -105,17 +103,18 @@ def all_breaches(testimony: Observation) -> list[Breach]:
     return found
 
 
-def quota(testimony: Observation) -> str:
-    """What a quota of processor time took from the bench; empty when that is little."""
-    elapsed = testimony.elapsed()
-    if not _held_by_quota(elapsed):
-        return ""
-    cores = cores_told(testimony.before.cpu_quota) or cores_told(testimony.after.cpu_quota)
-    return f"a CPU quota of {cores} throttled it for {(elapsed.quota_stalled_us or 0) / 1e6:.1f} s"
+def quota(held: Iterable[tuple[int | None, int]], cores: float | None) -> list[Breach]:
+    """A breach when a quota of processor time stopped a worker of the judged latency too much.
 
-
-def _held_by_quota(elapsed: Counters) -> bool:
-    return (elapsed.quota_stalled_us or 0) / 1e6 > QUOTA * max(elapsed.uptime, MIN_SECONDS)
+    ``held`` has for each worker the microseconds that it was stopped while it sampled, and the
+    nanoseconds that its samples took. What a start of an interpreter meets touches no figure.
+    """
+    known = [(stopped, sampled) for stopped, sampled in held if stopped is not None and sampled]
+    if not any(stopped * 1e3 / sampled > QUOTA for stopped, sampled in known):
+        return []
+    which = f" of {cores_told(cores)}" if cores is not None else ""
+    seconds = sum(stopped for stopped, _ in known) / 1e6
+    return [_latency("quota", f"a CPU quota{which} throttled it for {seconds:.2g} s")]
 
 
 def cores_told(quota: float | None) -> str:
@@ -140,15 +139,23 @@ def open_questions(testimony: Observation) -> str:
     return f"not known: {'; '.join(told)}" if told else ""
 
 
-def waiting(shares: Iterable[float | None], neighbours: Sequence[Busy] = ()) -> list[Breach]:
+def waiting(
+    shares: Iterable[float | None],
+    neighbours: Sequence[Busy] = (),
+    rival: float | None = None,
+) -> list[Breach]:
     """A breach when a worker of the judged latency had to wait for a processor too much.
 
-    Where a quota stopped it the kernel counts that as waiting too: ask :func:`quota` first.
+    Where a quota stopped it the kernel counts that as waiting too: ask :func:`quota` first. One
+    that stopped the bench at other times is a ``rival`` cause: so many cores.
     """
     worst = max((share for share in shares if share is not None), default=0.0)
     if worst <= WAITED:
         return []
-    reason = f"other programs kept the processor from the bench {worst:.0%} of the time"
+    who = "other programs"
+    if rival is not None:
+        who += f", or a CPU quota of {cores_told(rival)},"
+    reason = f"{who} kept the processor from the bench {worst:.0%} of the time"
     return [_latency("waited", reason + _named(neighbours))]
 
 
@@ -160,7 +167,7 @@ def disturbance(elapsed: Counters, waited: float | None, cores: int) -> str:
     """
     causes = [*_swap(elapsed), *_contention(elapsed, cores, ())]
     use = use_of(elapsed)
-    if use and use.others + use.stolen > INTRUSION and not _held_by_quota(elapsed):
+    if use and use.others + use.stolen > INTRUSION:
         causes += waiting([waited])
     return "; ".join(breach.reason for breach in causes)
 

@@ -7,6 +7,7 @@ from typing import Any
 from tinytx.measure.machine import throttling
 from tinytx.measure.machine.facts import Machine
 from tinytx.measure.machine.sensors import Frequency
+from tinytx.measure.machine.watch import difference
 from tinytx.measure.pages.figures import MB, told
 from tinytx.measure.pages.markup import Markup, el, join
 from tinytx.measure.pages.tables import facts, numbers_table
@@ -16,6 +17,7 @@ from tinytx.wording import counted
 UNKNOWN = "not told"
 TWICE = ("python", "versions", "counters", "frequency_khz", "temperature_millicelsius")
 """What other parts of the page say, or another fact in more detail."""
+FLAGS = ("throttled", "throttled_between")
 IDENTITY = (
     *("processor", "device", "architecture", "cores", "usable_cores", "cores_allowed", "features"),
     *("container", "system", "kernel", "libc", "kernel_options"),
@@ -76,6 +78,7 @@ NAMES = {
     "kernel_options": "kernel options that bear on measuring",
     "cooling": "cooling that holds the processor back",
     "throttled": "Raspberry Pi flags",
+    "throttled_between": "flags since the look before",
     "throttle_sources": "what tells of throttling",
     "cpu_quota": "CPU quota",
     "group_room": "what its control groups leave",
@@ -180,11 +183,13 @@ def _used(report: Report) -> Markup:
     use = report.processor_use
     if use is None:
         return el("p", "Too little time went by to tell who used the processors.", class_="quiet")
+    stopped = difference(report.before.counters, report.after.counters).quota_stalled_us
+    quota = "" if stopped is None else f" A CPU quota stopped it for {stopped / 1e6:.1f} s in all."
     return el(
         "p",
         f"While measuring, the bench used {use.own:.1%} of all processor time and others "
         f"{use.others:.1%}; {use.idle:.1%} was idle. The host kept {use.stolen:.1%} of the "
-        "wanted time.",
+        f"wanted time.{quota}",
     )
 
 
@@ -215,9 +220,15 @@ def _neighbours(report: Report) -> Markup:
 
 def _during(report: Report) -> Markup:
     """The looks between the processes; only the facts that any of them could tell."""
-    fields = ("frequency", "temperature_millicelsius", "throttled", "cooling")
+    fields = ("frequency", "temperature_millicelsius", *FLAGS, "cooling")
+    missing = throttling.missing(report.after.device, report.after.throttle_sources)
+
+    def say(field: str, found: Any) -> str:
+        known = field in FLAGS and found is not None
+        return flags(found, missing) if known else value(field, found)
+
     looks = [
-        (moment.after, *(value(field, getattr(moment, field)) for field in fields))
+        (moment.after, *(say(field, getattr(moment, field)) for field in fields))
         for moment in report.during
     ]
     known = [n for n in range(1, 1 + len(fields)) if any(look[n] != UNKNOWN for look in looks)]
