@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
 from tinytx.bundle import ModelFacts
 from tinytx.pairs import NONE_BEFORE
-from tinytx.runtime.engine import pairs_of
+from tinytx.runtime.decoder import pairs_of
 
 Weights = Mapping[str, NDArray[np.float32]]
 OPSET, IR_VERSION = 17, 8
@@ -143,6 +142,8 @@ class PlainEngine:
     """Runs the plain graph the plain way: ``session.run`` with a dictionary of arrays."""
 
     def __init__(self, facts: ModelFacts, graph: bytes, threads: int = 1) -> None:
+        import onnxruntime as ort  # after tinytx, which turns its telemetry off
+
         self.facts = facts
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1

@@ -4,7 +4,10 @@ Imports nothing but the runtime, so that what is counted is what a program that 
 """
 
 import json
+import os
 import sys
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # `floor` is without tinytx, which sets it
 
 
 def memory() -> dict[str, int]:

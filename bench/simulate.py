@@ -13,8 +13,11 @@ worst that measuring disturbed processes again could do.
 
 import argparse
 import math
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +34,8 @@ Z95 = 1.6448536269514722  # the standard normal distribution's p95
 OVER, UNDER = 1.0 / 1.01, 1.25
 """The limit when the true p95 is 1 % over it, and when it is 20 % under it."""
 CELLS = 9
+EVERY_SECONDS = 10.0
+"""Between two lines of progress that no terminal reads."""
 POLICY = NextToken()
 
 
@@ -144,10 +149,46 @@ def simulate(
         steps[alive] = samples.shape[1]
 
 
-def passing(draw: Draw, benches: int, most: int, first: int, seed: int = 2) -> tuple[float, float]:
+class Progress:
+    """Says on stderr how far it is: in place on a terminal, else a line now and then."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self.began = total, 0, time.monotonic()
+        self.next = self.began
+        self.terminal = sys.stderr.isatty()
+
+    def step(self, name: str) -> None:
+        """The next simulation begins."""
+        self.done += 1
+        now = time.monotonic()
+        if not self.terminal and now < self.next:
+            return
+        self.next = now + EVERY_SECONDS
+        spent = int(now - self.began)
+        words = (
+            f"{self.done}/{self.total} simulations, {name}, {spent // 60}:{spent % 60:02d} so far"
+        )
+        before, after = ("\r\x1b[K", "") if self.terminal else ("", "\n")
+        print(f"{before}{words}{after}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Make room for a line of the table."""
+        if self.terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def passing(
+    draw: Draw,
+    benches: int,
+    most: int,
+    first: int,
+    seed: int = 2,
+    step: Callable[[], None] = lambda: None,
+) -> tuple[float, float]:
     """Of benches with nine cells 20 % under the limit: the share that PASS, and mean samples."""
     left, total, cells = benches, 0, 0
     for cell in range(CELLS):
+        step()
         outcome = simulate(draw, UNDER, left, most, seed * 100 + cell, first)
         total, cells = total + int(outcome.steps.sum()), cells + left
         left = int(outcome.passed.sum())
@@ -165,17 +206,29 @@ def main() -> None:
         parser.error(f"--benches is at least 1, --most at least {2 * POLICY.first_look}")
     print("one cell 1 % over the limit, and all nine 20 % under it; first look in brackets")
     print(f"{'distribution':24} {'over: PASS':>10} {'twice':>7} {'FAIL':>7}", end="")
-    print(f"   {'under: PASS':>11} {'samples':>8}")
+    print(f"   {'under: PASS':>11} {'samples':>8}", flush=True)
     lines = [(name, draw, POLICY.first_look) for name, draw in SHAPES.items()]
     for length in (8, 32, 64):
         lines += [(f"slow phases of {length}", slow_phases(length), n) for n in (256, 4_096)]
-    for name, draw, first in lines:
-        over = simulate(draw, OVER, options.benches, options.most // 2, 1, first)
-        second = simulate(draw, OVER, options.benches, options.most // 2, 7, first)
-        twice = (over.passed | second.passed).mean()
-        share, mean = passing(draw, options.benches, options.most, first)
-        rates = f"{over.passed.mean():10.2%} {twice:7.2%} {over.failed.mean():7.2%}"
-        print(f"{name + f' [{first}]':24} {rates}   {share:11.2%} {mean:8,.0f}", flush=True)
+    progress = Progress(len(lines) * (CELLS + 2))
+    for row, (name, draw, first) in enumerate(lines, 1):
+        title = f"{name} [{first}]"
+        told = rates(draw, options.benches, options.most, first, partial(progress.step, title))
+        progress.done = row * (CELLS + 2)  # cells after one that none passed are left out
+        progress.clear()
+        print(f"{title:24} {told}", flush=True)
+
+
+def rates(draw: Draw, benches: int, most: int, first: int, step: Callable[[], None]) -> str:
+    """A line of the table, without its name; ``step`` is called before each simulation."""
+    over = []
+    for seed in (1, 7):
+        step()
+        over.append(simulate(draw, OVER, benches, most // 2, seed, first))
+    twice = (over[0].passed | over[1].passed).mean()
+    share, mean = passing(draw, benches, most, first, step=step)
+    once = f"{over[0].passed.mean():10.2%} {twice:7.2%} {over[0].failed.mean():7.2%}"
+    return f"{once}   {share:11.2%} {mean:8,.0f}"
 
 
 if __name__ == "__main__":

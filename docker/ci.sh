@@ -96,10 +96,18 @@ print(*sorted(row["name"] for row in rows if row["verdict"] == "FAIL"))')
     echo "FAIL on this machine: $failed"
     [ "$failed" = training_20_epochs ] || exit 7
 }
+compiled() { # torch.compile works in the image: a run that goes on without it says so in its metrics
+    docker compose run --rm -T --entrypoint python3 bench -c 'import json, sys
+machine = json.load(open("/data/training_metrics.json"))["machine"]
+print("compiled:", machine["compiled"], machine.get("eager_because", ""))
+sys.exit(machine["compiled"] is not True)'
+}
 chain() {
     step "the compose chain: train, export, verify, bench, generate"
     docker compose down --volumes --remove-orphans >/dev/null 2>&1 || true
-    service train --epochs 1 --threads 1 --quiet # the emulated tests keep the other core busy
+    # one thread: the emulated tests keep the other core busy
+    service train --epochs 1 --threads 1 --compile on --quiet
+    compiled
     service export --quiet
     service verify
     judged

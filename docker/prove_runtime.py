@@ -1,10 +1,12 @@
 """Run inside the runtime image while it is built: fails the build when a promise does not hold."""
 
 import importlib.util
+import os
 import platform
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 ABSENT = ("torch", "onnx", "pip", "setuptools", "wheel", "pytest", "ensurepip")
 NO_PROGRAM = (
@@ -22,6 +24,7 @@ NO_PROGRAM = (
     "wget",
 )
 NEEDED = ("numpy", "onnxruntime", "sentencepiece", "psutil", "msgspec", "click", "rich")
+TEMPORARY = ("tmp", "var/tmp")
 
 
 def packages() -> list[str]:
@@ -41,8 +44,20 @@ def tinytx() -> list[str]:
     return found
 
 
+def left_over(root: Path = Path("/")) -> list[str]:
+    """What the proof itself, or an import before it, left in the image."""
+    found = [path for name in TEMPORARY for path in (root / name).rglob("*")]
+    for folder, names, _ in os.walk(root):
+        here = Path(folder)
+        if here == root:
+            names[:] = [name for name in names if name not in ("dev", "proc", "sys", *TEMPORARY)]
+        found += [here / name for name in names if name == ".cache"]
+    return [f"{path} is left over from the build" for path in sorted(found)]
+
+
 def main() -> None:
     found = {"packages": packages, "tinytx": tinytx}[sys.argv[1]]()
+    found += left_over()
     for line in found:
         print(f"the runtime image breaks its promise: {line}", file=sys.stderr)
     if found:

@@ -2,6 +2,7 @@
 
 import errno
 import inspect
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tinytx.runtime import golden
 
 DESIGN = {
     "PrerequisiteError": 1,
+    "LibraryError": 1,
     "CorpusError": 2,
     "TokenizerError": 3,
     "TrainingError": 4,
@@ -115,3 +117,19 @@ def test_other_errors_pass_through_unchanged() -> None:
         raise UsageError("ours")
     with os_errors_as(ExportError, "write"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("plain señora 水", "plain señora 水"),
+        (os.fsdecode(b"caf\xe9/\xff.txt"), "caf\\xe9/\\xff.txt"),
+        ("\ud83e alone", "\\ud83e alone"),
+        ("\ud83e and \udce9", "\\ud83e and \\udce9"),
+    ],
+)
+def test_a_message_can_be_written_whatever_a_file_is_called(name: str, shown: str) -> None:
+    error = CorpusError(f"cannot read {name}", f"rename {name}")
+    assert error.message == str(error) == f"cannot read {shown}"
+    assert error.remedy == f"rename {shown}"
+    error.message.encode()

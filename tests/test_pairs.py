@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from tinytx.pairs import pair_rows
-from tinytx.runtime.engine import pairs_of
+from tinytx.runtime.decoder import pairs_of
 
 
 def test_integers_arrays_and_tensors_have_the_same_rows() -> None:

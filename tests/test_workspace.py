@@ -326,6 +326,33 @@ def test_a_stamp_with_a_foreign_part_matches_nothing(
     assert not stamp.matches(SETTINGS, INPUTS)
 
 
+def test_a_stamp_remembers_what_made_an_output_as_long_as_it_is_that_output(
+    tmp_path: Path,
+) -> None:
+    space = Workspace(tmp_path)
+    stamp = space.stamp("tokenizer")
+    assert stamp.made_with(space.tokenizer) == {}
+    space.tokenizer.write_bytes(b"model")
+    stamp.write({}, {}, [space.tokenizer], {"maker": "1.2"})
+    assert stamp.made_with(space.tokenizer) == {"maker": "1.2"}
+    assert stamp.matches({}, {})  # it decides nothing
+    assert stamp.made_with(space.metrics) == {}
+    space.tokenizer.write_bytes(b"another")
+    assert stamp.made_with(space.tokenizer) == {}
+    stamp.path.write_text('{"outputs": 3}')
+    assert stamp.made_with(space.tokenizer) == {}
+
+
+def test_names_that_are_no_utf8_survive_json(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    space = Workspace(tmp_path)
+    stamp = space.stamp("corpus")
+    stamp.write({"path": name}, {name: "0"}, [])
+    stamp.path.read_text(encoding="utf-8")
+    assert stamp.matches({"path": name}, {name: "0"})
+    assert not stamp.matches({"path": "cafe"}, {name: "0"})
+
+
 def test_a_removed_stamp_matches_nothing_and_may_be_removed_again(stamped: Workspace) -> None:
     stamp = stamped.stamp("stage")
     stamp.remove()

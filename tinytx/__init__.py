@@ -4,6 +4,13 @@ The Python API is these names (docs/python-api.md); they are loaded when they ar
 so that ``import tinytx`` costs nothing.
 """
 
+import os
+
+# onnxruntime from 1.29 on sends usage data unless it finds this when it is imported. This line runs
+# before every module of tinytx, and children inherit it. A value of the user's own stays ("0").
+if not os.environ.get("ORT_DISABLE_TELEMETRY"):
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 __version__ = "0.1.0"
 __all__ = ["Engine", "Outcome", "Score", "TinytxError", "__version__"]
 

@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from tinytx.errors import BundleError, UsageError
 from tinytx.files import decode, open_regular, read_bounded, told
+from tinytx.provenance import Count, Provenance, Sha256
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -41,8 +42,6 @@ MAX_CACHE_BYTES = 100_000_000
 _CHUNK = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 Size = Annotated[int, Meta(ge=1, le=1_000_000)]
 TokenId = Annotated[int, Meta(ge=0, le=1_000_000)]
 Measured = Annotated[float, Meta(ge=0.0, le=1e12)]
@@ -76,19 +75,6 @@ class ModelFacts(_Record, frozen=True, kw_only=True, omit_defaults=True):
     pair_rows: Annotated[int, Meta(ge=0, le=1_000_000)] = 0  # of the table of tinytx.pairs
     parameters: Count
     precision: str
-
-
-class Provenance(_Record, frozen=True, kw_only=True):
-    """Where the bundle came from."""
-
-    tinytx: str
-    run_id: str
-    checkpoint_sha256: Sha256
-    tokenizer_sha256: Sha256
-    train_sha256: Sha256
-    val_sha256: Sha256
-    settings: dict[str, dict[str, str | int | float | None]]
-    versions: dict[str, str]
 
 
 class TrainingRecord(_Record, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
     TinytxError
     ├── PrerequisiteError    1   this machine lacks something
+    │   └── LibraryError     1   a library is missing, broken or too old
     ├── CorpusError          2   the text cannot be used
     ├── TokenizerError       3   no tokenizer could be made or read
     ├── TrainingError        4   training failed
@@ -24,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 EXIT_BUG = 70
+DOCTOR = "`tinytx doctor` tries every library and says what to do"
 
 
 class TinytxError(Exception):
@@ -32,15 +34,32 @@ class TinytxError(Exception):
     exit_code = EXIT_BUG
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        self.message = printable(message)
+        self.remedy = printable(remedy)
+        super().__init__(self.message)
+
+
+def printable(text: str) -> str:
+    """``text`` as UTF-8 can hold it: a file's name may have bytes that are no characters, which
+    Python keeps as lone surrogates; here they are written out, as ``\\xe9``."""
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate of another kind
+        raw = text.encode("utf-8", "backslashreplace")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 class PrerequisiteError(TinytxError):
     """This machine lacks something that the command needs."""
 
     exit_code = 1
+
+
+class LibraryError(PrerequisiteError):
+    """A library that we need is missing, cannot be loaded, or is too old."""
+
+    def __init__(self, message: str, remedy: str = DOCTOR) -> None:
+        super().__init__(message, remedy)
 
 
 class CorpusError(TinytxError):

@@ -13,6 +13,7 @@ from typing import BinaryIO, TypeVar
 import msgspec
 
 from tinytx.errors import BundleError
+from tinytx.wording import printable
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -22,7 +23,7 @@ def decode(raw: bytes, form: type[T], where: Path) -> T:
     try:
         return msgspec.json.decode(raw, type=form)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        why = "".join(c if c.isprintable() else "?" for c in str(error)[:200])
+        why = printable(str(error)[:200])
         raise BundleError(f"{where} is damaged: {why}") from error
 
 

@@ -109,15 +109,32 @@ class Stamp:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
 
-    def write(self, settings: object, inputs: Mapping[str, str], outputs: list[Path]) -> None:
-        """Record a finished stage. ``outputs`` lie below the output directory."""
+    def write(
+        self,
+        settings: object,
+        inputs: Mapping[str, str],
+        outputs: list[Path],
+        made_with: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record a finished stage. ``outputs`` lie below the output directory; ``made_with`` are
+        versions of what made them, which decide nothing."""
         document = {
             "schema": STAMP_SCHEMA,
             "settings": _plain(settings),
             "inputs": dict(inputs),
             "outputs": {str(p.relative_to(self.root)): sha256_file(p) for p in outputs},
+            "made_with": dict(made_with or {}),
         }
         write_json(self.path, document)
+
+    def made_with(self, output: Path) -> dict[str, str]:
+        """The versions that made a file, if it is still the one that the stage wrote."""
+        try:
+            stamp = json.loads(self.path.read_bytes())
+            same = stamp["outputs"][str(output.relative_to(self.root))] == sha256_file(output)
+            return dict(stamp["made_with"]) if same else {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -165,9 +182,9 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, document: object) -> None:
-    """Replace ``path`` with an indented JSON document."""
+    """Replace ``path`` with an indented JSON document; names that are no UTF-8 are escaped."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    atomic_write(path, text.encode() + b"\n")
+    atomic_write(path, text.encode("utf-8", "backslashreplace") + b"\n")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,11 @@ import msgspec
 import psutil
 import pytest
 
+from tinytx.cli.bench import command as commands
+from tinytx.cli.bench.once import bench_once
+from tinytx.cli.common import console
 from tinytx.cli.main import run
+from tinytx.cli.verdicts import ending
 from tinytx.measure.limits.canary import LimitProof
 from tinytx.measure.machine.facts import observe
 from tinytx.measure.memory.attribution import Attribution, Part
@@ -23,6 +28,7 @@ from tinytx.measure.policy.scenarios import FirstToken, NextToken, Scenarios
 from tinytx.measure.record.report import BundleFacts, Report, overall
 from tinytx.measure.run import bench as benches
 from tinytx.measure.run.bench import BenchSettings
+from tinytx.workspace import Workspace
 
 FIGURES = {
     "rss": Figure(measured=80e6, lower=80e6, upper=80e6, basis="by hand"),
@@ -105,7 +111,7 @@ def test_json_goes_to_stdout_and_into_the_report(
         ),
         (
             LimitProof(False, 512_000_000, "", "the memory controller is off", "", "reboot"),
-            "512 MB could not be enforced: the memory controller is off -> reboot",
+            "512 MB could not be enforced by the bench: the memory controller is off -> reboot",
         ),
     ],
 )
@@ -215,8 +221,21 @@ def test_the_device_is_described_and_scenarios_are_read(
     assert json.loads(out)["device"]["device"]["cores"] == 4
 
 
+@pytest.mark.parametrize(
+    ("token_ms", "code", "words"),
+    [
+        (5, 64, "tinytx: cannot write"),
+        (4, 8, "tinytx: not proven: next token, p95; and cannot write"),
+        (2, 7, "tinytx: over budget: next token, p95; and cannot write"),
+    ],
+)
 def test_a_disk_that_fills_while_measuring_takes_no_verdict_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    token_ms: int,
+    code: int,
+    words: str,
 ) -> None:
     page = tmp_path / "gone" / "r.html"
 
@@ -226,11 +245,25 @@ def test_a_disk_that_fills_while_measuring_takes_no_verdict_away(
         return pretend(*arguments)
 
     monkeypatch.setattr(benches, "run_bench", bench)
-    arguments = ["bench", "x", "--budgets", limits(tmp_path, 2), "--html", str(page)]
-    assert run(arguments) == 64
+    arguments = ["bench", "x", "--budgets", limits(tmp_path, token_ms), "--html", str(page)]
+    assert run(arguments) == code
     err = capsys.readouterr().err
-    assert "FAIL next token, p95" in err
-    assert f"cannot write {page}" in err
+    assert "verdict" in err
+    assert f"{words} {page}" in err
+
+
+def test_quickstart_keeps_a_report_that_could_not_be_written_and_says_why(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_run, tmp_path / "out")
+    (tmp_path / "out" / "report.json" / "in the way").mkdir(parents=True)
+    measured = pretend(tmp_path, [])
+    monkeypatch.setattr(commands, "bench_with_progress", lambda *_: measured)
+    report, unwritten = bench_once(Workspace(tmp_path / "out"), console(quiet=True))
+    assert report is measured
+    assert unwritten is not None
+    assert unwritten.message.startswith("cannot write the report to ")
+    assert ending(report, unwritten) is unwritten
 
 
 def test_ctrl_c_ends_with_130_and_leaves_no_worker(tiny_bundle: Path, tmp_path: Path) -> None:

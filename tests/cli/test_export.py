@@ -10,6 +10,7 @@ import pytest
 
 from tinytx.bundle import Bundle
 from tinytx.cli.main import run
+from tinytx.packages import requirement
 
 FLOAT = ["--precision", "float32"]
 
@@ -108,11 +109,16 @@ def test_bad_input_ends_with_6_and_one_clear_sentence(
 def test_without_torch_or_onnx_export_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    found = importlib.util.find_spec
+    missing = {"torch", "onnx"}
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in missing else found(name)
+    )
     assert run(["export"]) == 1
     err = capsys.readouterr().err
     assert "`tinytx export` needs torch, onnx, which is not installed" in err
-    assert "pip install 'tinytx[train,export]'" in err
+    assert " -m pip install " in err
+    assert err.endswith(f" {requirement('torch')} 'onnx>=1.18'\n")
 
 
 @pytest.mark.parametrize("arguments", [["x"], ["--outputs", "x"], ["--fast"]])

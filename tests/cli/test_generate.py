@@ -72,6 +72,7 @@ def test_json_is_one_document_on_stdout(
         "tokens": 9,
         "stopped": "length",
         "slides": 0,
+        "prompt_dropped": 0,
     }
     assert "señor" not in err
 
@@ -117,6 +118,17 @@ def test_prompts_are_read_from_stdin(tiny_bundle: Path) -> None:
     first, _, second = result.stdout.decode().partition("\n\n")
     assert first.startswith("boat")
     assert second.startswith("niña")
+
+
+@pytest.mark.parametrize("arguments", [["--prompts", "-"], ["--prompts", "-", "--json"]])
+def test_prompts_from_a_closed_stdin_end_with_64_and_one_sentence(
+    tiny_bundle: Path, arguments: list[str]
+) -> None:
+    result = process(tiny_bundle, *arguments, preexec_fn=lambda: os.close(0))
+    assert (result.returncode, result.stdout) == (64, b"")
+    assert result.stderr.decode() == (
+        "tinytx: --prompts: stdin holds no prompt\n  -> write one prompt on each line\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -323,7 +335,28 @@ def test_too_long_a_prompt_ends_with_64_both_numbers_and_an_empty_stdout(
     assert out == ""
     assert err == (
         "tinytx: the prompt is 60 tokens long; this model's context of 48 has room for 46\n"
+        "  -> shorten it, or let the context slide (--when-full slide): only its end counts then\n"
     )
+
+
+def test_a_prompt_longer_than_a_sliding_context_is_continued_and_what_went_is_told(
+    tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--when-full", "slide", "--seed", "1", "--max-tokens", "3"]
+    prompt = "\n" * 60  # and the start token: 61, of which 36 stay once 25 have gone
+    assert run(["generate", str(tiny_bundle), prompt, *flags]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(prompt)
+    assert "(the prompt is too long: its first 25 tokens went)" in err
+    made = document_of(capsys, tiny_bundle, prompt, *flags)
+    assert (made["tokens"], made["stopped"], made["slides"]) == (3, "length", 1)
+    assert (made["prompt_tokens"], made["prompt_dropped"]) == (61, 25)
+    assert prompt + made["text"] + "\n" == out
+
+
+def test_one_token_is_told_as_one(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["generate", str(tiny_bundle), "The", "--max-tokens", "1"]) == 0
+    assert capsys.readouterr().err.startswith("(1 token, ")
 
 
 def test_the_longest_prompt_that_fits_is_continued(

@@ -103,3 +103,33 @@ def test_the_stored_reports_are_left_as_they_were(folder: Path) -> None:
     shutil.copytree(folder, folder.with_name("copy"))
     assert run(["bench", "--history", str(folder), "--quiet"]) == 0
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_what_a_report_says_can_neither_paint_nor_steer_the_terminal(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in folder.glob("*.json"):
+        plain = json.loads(path.read_bytes())
+        plain["machine"]["before"]["processor"] = "x\x1b[2Jy\nz\u202e[red]"
+        plain["bundle"]["id"] = "\x9b31m" + "b" * 60
+        path.write_text(json.dumps(plain))
+    (folder / "e\x1b[31m.json").write_text("{}")
+    assert run(["bench", "--history", str(folder)]) == 0
+    err = capsys.readouterr().err
+    assert "x?[2Jy?z?[red], x86_64" in err
+    assert "last bundle ?31m" in err
+    assert "skipped" in err
+    assert {one for one in err if not one.isprintable()} == {"\n"}
+
+
+def test_a_page_that_cannot_be_written_hides_no_trend(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tinytx.measure.pages.outputs.atomic_write", full)
+    assert run(["bench", "--history", str(folder), "--html", str(folder / "h.html")]) == 64
+    err = capsys.readouterr().err
+    assert "420 MB" in err
+    assert "h.html: No space left on device" in err

@@ -12,6 +12,7 @@ from tinytx.errors import TinytxError
 
 CODES = {
     "PrerequisiteError": 1,
+    "LibraryError": 1,
     "CorpusError": 2,
     "TokenizerError": 3,
     "TrainingError": 4,
@@ -153,3 +154,12 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(f"  {name} " in out for name in COMMANDS)
+
+
+def test_a_name_in_a_message_can_not_steer_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["verify", "a\x1b[2Jb\r\udcff"]) == 9
+    err = capsys.readouterr().err
+    assert err.startswith("tinytx: a?[2Jb?")
+    assert {one for one in err if not one.isprintable()} == {"\n"}

@@ -7,6 +7,7 @@ import pickle
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ BAD_TEXTS: dict[str, tuple[bytes | None, list[str]]] = {
     "blank": (b" \n\n\t\n" * 900, ["bad.txt is empty"]),
     "binary": (b"\x7fELF\0\1\2" * 900, ["bad.txt is not text", "offset 4"]),
     "latin-1": ("Años atrás, ".encode("latin-1") * 900, ["not UTF-8", "0xf1", "offset 1", "iconv"]),
-    "utf-16": (("a text " * 900).encode("utf-16"), ["bad.txt is UTF-16", "iconv"]),
+    "utf-16": (("a text " * 900).encode("utf-16")[:-1], ["bad.txt has the mark of UTF-16", "cut"]),
     "short": (b"Only a few words.\n" * 20, ["too short to split", "360 bytes"]),
 }  # fmt: skip
 
@@ -370,3 +371,40 @@ def test_on_a_terminal_the_user_is_asked_before_a_model_is_replaced(
     assert "training.epochs was 2, now it is 1. Replace it? [y/N]" in asked[0]
     assert ("nothing was replaced" in capsys.readouterr().err) == (answer == "n")
     assert ((out / "best_model.pt").read_bytes() == before) == (answer == "n")
+
+
+def test_a_text_whose_name_and_folder_are_no_utf8_goes_all_the_way(
+    small_corpus: Path, tmp_path: Path, same: list[str]
+) -> None:
+    folder = tmp_path / os.fsdecode(b"ni\xf1a")
+    (folder / "texts").mkdir(parents=True)
+    shutil.copy(small_corpus, folder / "texts" / os.fsdecode(b"caf\xe9.txt"))
+    (folder / "texts" / os.fsdecode(b"\xf1.txt")).touch()
+    (folder / "texts" / os.fsdecode(b"\xf1.csv")).write_text("1,2")
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+
+    def tinytx(*arguments: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "tinytx.cli.main", *arguments, "--json"]
+        ended = subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert ended.returncode == 0, ended.stderr.decode()
+        document: dict[str, Any] = json.loads(ended.stdout)
+        return document
+
+    train = [*same, "--corpus-path", str(folder / "texts"), "--output-dir", str(folder / "out")]
+    metrics = tinytx(*train)["metrics"]
+    assert metrics["corpus"]["names"] == ["caf\\xe9.txt"]
+    assert tinytx(*train)["skipped"] == ["corpus", "tokenizer", "training"]
+    made = tinytx("export", "--output-dir", str(folder / "out"), "--precision", "float32")
+    assert made["manifest"]["provenance"]["settings"]["corpus"]["path"] == "texts"
+    assert tinytx("verify", str(folder / "out" / "bundle"))
+
+
+def test_a_missing_text_whose_name_is_no_utf8_is_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / os.fsdecode(b"caf\xe9.txt"))
+    arguments = ["train", "--corpus-path", missing, "--output-dir", str(tmp_path / "out")]
+    assert run([*arguments, "--quiet"]) == 2
+    err = capfd.readouterr().err
+    assert err.startswith("tinytx: cannot read the corpus: No such file or directory (")
+    assert err.endswith("caf\\xe9.txt)\n")

@@ -37,7 +37,9 @@ def test_json_is_one_document_on_stdout(
         "bundle": str(tiny_bundle),
         "id": opened.id,
         "golden_tokens": tokens,
+        "judged": "float32",
         "precisions": {"float32": tokens},
+        "differing": {},
     }
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures import prose
+
 docker = pytest.importorskip("docker", reason="the docker package is not installed")
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +131,19 @@ def readable_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory)
     """A bundle made on this machine that any user may read."""
     copy = tmp_path_factory.mktemp("bundle") / "bundle"
     shutil.copytree(tiny_bundle, copy)
-    for path in (copy, *copy.rglob("*"), *copy.parents[:4]):
-        if path.owner() == copy.owner() and path != Path("/tmp"):
+    return readable(copy)
+
+
+@pytest.fixture(scope="session")
+def prose_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Bundles of real text, by shape and script, of all three precisions each, for any user."""
+    folder = tmp_path_factory.mktemp("prose")
+    return {name: readable(prose.make(name, folder)) for name in prose.MADE}
+
+
+def readable(bundle: Path) -> Path:
+    """Lets any user read it."""
+    for path in (bundle, *bundle.rglob("*"), *bundle.parents[:4]):
+        if path.owner() == bundle.owner() and path != Path("/tmp"):
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
-    return copy
+    return bundle

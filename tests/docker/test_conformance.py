@@ -12,10 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures import prose
+
 pytestmark = pytest.mark.docker
 Run = Callable[..., tuple[int, str]]
 
 PROCESSORS = ["cortex-a53", "cortex-a72", "cortex-a76", "max"]
+BOARDS = {"cortex-a53": "float32", "cortex-a72": "float32", "cortex-a76": "int8"}
+"""What each loads of a bundle whose default is int8."""
 ILLEGAL = "illegal instruction: this build does not run on Pi 3, Zero 2 W, Pi 4"
 OLD = "onnxruntime==1.21.0"
 # One short context and few samples: no figure counts under emulation, only that bench works.
@@ -69,6 +73,21 @@ def test_the_golden_tokens_of_amd64_are_reproduced(on: Run, processor: str) -> N
     status, out = on(processor, "verify", "/data/bundle")
     assert status == 0, out
     assert "golden tokens reproduced" in out
+
+
+@pytest.mark.parametrize("name", prose.MADE)
+@pytest.mark.parametrize("processor", BOARDS)
+def test_models_of_real_text_say_there_what_they_said_on_amd64_in_every_precision(
+    on: Run, prose_bundles: dict[str, Path], processor: str, name: str
+) -> None:
+    mounted = {str(prose_bundles[name]): {"bind": "/prose", "mode": "ro"}}
+    status, out = on(processor, "verify", "/prose", "--json", "--quiet", volumes=mounted)
+    assert status == 0, out
+    document = json.loads(out[out.index("{") : out.rindex("}") + 1])
+    assert document["differing"] == {}, out
+    assert list(document["precisions"]) == ["float32", "int8", "int4"]
+    assert min(document["precisions"].values()) > 50
+    assert document["judged"] == BOARDS[processor]
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)

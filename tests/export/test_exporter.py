@@ -8,6 +8,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from tinytx.bundle import Bundle
+from tests.conftest import TINY, small_text
+from tinytx.bundle import Bundle, Manifest
 from tinytx.cli.main import run
 from tinytx.errors import ExportError
 from tinytx.export import exporter
 from tinytx.runtime.golden import verify
+from tinytx.train import job
 from tinytx.workspace import Workspace
 
 Snapshot = Callable[[Workspace], dict[str, str]]
@@ -300,7 +303,86 @@ def test_where_the_bundle_cannot_be_written_there_is_one_sentence(unexported: Wo
         export(space)
 
 
+def test_the_same_run_from_a_text_in_another_folder_is_the_same_bundle(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job.uuid, "uuid4", lambda: "00000000-0000-4000-8000-000000000000")
+    made: list[Manifest] = []
+    for folder in (tmp_path / "one", tmp_path / "home" / "another one"):
+        folder.mkdir(parents=True)
+        corpus = shutil.copy(small_corpus, folder / "book.txt")
+        val = folder / "val.txt"
+        val.write_text(small_text(300, seed=8), encoding="utf-8")
+        paths = ["--corpus-path", str(corpus), "--val-path", str(val)]
+        assert run(["train", *paths, "--output-dir", str(folder / "out"), *TINY]) == 0
+        if made:  # its own times are those of another minute
+            shutil.copy(tmp_path / "one/out/training_metrics.json", folder / "out")
+        made.append(export(Workspace(folder / "out")).manifest)
+    assert made[0].id == made[1].id
+    assert made[0].provenance.settings["corpus"]["path"] == "book.txt"
+    assert made[0].provenance.settings["corpus"]["val_path"] == "val.txt"
+
+
+def test_five_thousand_files_are_a_few_names_a_number_and_a_hash(unexported: Workspace) -> None:
+    paths = [f"/home/someone/texts/{i:05}-of-a-long-series-of-books.txt" for i in range(5_000)]
+    rewrite(unexported, put(paths, "settings", "corpus", "path"))
+    metrics = json.loads(unexported.metrics.read_text())
+    metrics["corpus"] |= {"files": 5_000, "names": ["a.txt"] * 20, "files_sha256": "0" * 64}
+    unexported.metrics.write_text(json.dumps(metrics))
+    manifest = export(unexported).manifest
+    told = str(manifest.provenance.settings["corpus"]["path"])
+    assert told.startswith("00000-of-a-long-series-of-books.txt, 00001-")
+    assert told.endswith("00019-of-a-long-series-of-books.txt and 4,980 more")
+    assert manifest.provenance.corpus is not None
+    assert manifest.provenance.corpus.files == 5_000
+    assert (unexported.bundle / "manifest.json").stat().st_size < 20_000
+    verify(unexported.bundle)
+
+
+def test_metrics_without_a_record_of_files_give_a_bundle_without_one(
+    unexported: Workspace,
+) -> None:
+    metrics = json.loads(unexported.metrics.read_text())
+    for key in ("files", "names", "files_sha256"):
+        del metrics["corpus"][key]
+    del metrics["tokenizer"]["made_with"]
+    unexported.metrics.write_text(json.dumps(metrics))
+    provenance = export(unexported).manifest.provenance
+    assert provenance.corpus is None
+    assert "sentencepiece" not in provenance.versions
+    verify(unexported.bundle)
+
+
 # ---- what the manifest says, found out in another way
+
+
+def test_no_file_of_a_bundle_tells_where_it_was_made(tiny_run: Path, small_corpus: Path) -> None:
+    """Neither folders nor the user; the checkpoint tells it no more."""
+    files = [*(tiny_run / "bundle").iterdir(), tiny_run / "best_model.pt"]
+    secrets = {str(small_corpus.parent), str(tiny_run), str(Path.home()), str(Path.cwd())}
+    secrets = {secret for secret in secrets if len(secret) > 1}
+    assert secrets
+    for path in files:
+        content = path.read_bytes()
+        assert not [secret for secret in secrets if secret.encode() in content], path
+
+
+def test_the_manifest_holds_the_files_of_the_corpus_by_name_and_hash(
+    small_corpus: Path, manifest: dict[str, Any]
+) -> None:
+    assert manifest["provenance"]["settings"]["corpus"]["path"] == small_corpus.name
+    hashes = f"{sha256(small_corpus)}\n"
+    assert manifest["provenance"]["corpus"] == {
+        "files": 1,
+        "names": [small_corpus.name],
+        "files_sha256": hashlib.sha256(hashes.encode()).hexdigest(),
+    }
+
+
+def test_the_manifest_tells_the_version_of_sentencepiece_that_made_the_tokenizer(
+    manifest: dict[str, Any],
+) -> None:
+    assert manifest["provenance"]["versions"]["sentencepiece"] == version("sentencepiece")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from onnx import numpy_helper
 from tinytx.bundle import ModelFacts
 from tinytx.config import ModelSettings
 from tinytx.export.graph import build_graph
-from tinytx.runtime.engine import Engine, pairs_of
+from tinytx.runtime.decoder import pairs_of
+from tinytx.runtime.engine import Engine
 from tinytx.train.model import Transformer
 
 # layers, heads, head size, hidden, context, vocabulary, rope base, rows of pairs

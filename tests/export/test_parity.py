@@ -15,7 +15,8 @@ from tinytx.errors import ExportError, ParityError
 from tinytx.export import exporter, parity
 from tinytx.export.graph import build_graph
 from tinytx.export.parity import TOLERANCE, check_parity, compare_logits
-from tinytx.runtime.engine import Engine, Logits
+from tinytx.runtime.decoder import Logits
+from tinytx.runtime.engine import Engine
 from tinytx.tokenizer import Tokenizer
 from tinytx.train.checkpoint import load_model
 from tinytx.train.data import open_tokens

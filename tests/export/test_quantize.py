@@ -23,7 +23,8 @@ from tinytx.export.quantize import (
     quantise,
     row_block,
 )
-from tinytx.runtime.engine import Engine, pairs_of
+from tinytx.runtime.decoder import pairs_of
+from tinytx.runtime.engine import Engine
 from tinytx.train.model import Transformer
 
 Matrix = NDArray[np.float32]

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from tests.export.test_quantize import restore_into
@@ -23,6 +24,7 @@ from tinytx.export import exporter, quantize, variants
 from tinytx.export.exporter import export
 from tinytx.export.graph import GraphBuilder
 from tinytx.export.quantize import RECIPES
+from tinytx.runtime import processor
 from tinytx.runtime.engine import Engine
 from tinytx.runtime.golden import verify
 from tinytx.runtime.processor import default_precision
@@ -263,7 +265,7 @@ def test_a_variant_that_was_changed_after_export_is_found_with_a_valid_manifest(
     name = bundle.GRAPHS[precision]
     seal(copy, name, change((copy / name).read_bytes(), *PLANTED[planted]))
     Bundle(copy).check_files()
-    assert run(["verify", str(copy)]) == 9
+    assert run(["verify", str(copy), "--precision", precision]) == 9
     assert f"({precision})" in capsys.readouterr().err.splitlines()[0]
     assert verify(copy, precision="float32").tokens["float32"] > 200
 
@@ -271,7 +273,7 @@ def test_a_variant_that_was_changed_after_export_is_found_with_a_valid_manifest(
 def test_another_variants_graph_under_its_name_is_found(copy: Path) -> None:
     seal(copy, "model.int8.onnx", (copy / "model.int4.onnx").read_bytes())
     with pytest.raises(BundleError, match=r"does not reproduce .*\(int8\)"):
-        verify(copy)
+        verify(copy, precision="int8")
 
 
 def test_a_shipped_variant_without_golden_outputs_proves_nothing(copy: Path) -> None:
@@ -279,6 +281,120 @@ def test_a_shipped_variant_without_golden_outputs_proves_nothing(copy: Path) -> 
     seal(copy, "golden.json", bundle.encode(golden))
     with pytest.raises(BundleError, match="holds no golden outputs of int8"):
         verify(copy)
+
+
+# ---- another processor: what its kernels may change, and which model is judged
+
+SHIFT = 0.12
+"""What kernels of other processors shifted all logits of a sound int8 model by."""
+
+
+def move_fingerprints(folder: Path, precision: bundle.Precision, by: NDArray[np.float64]) -> None:
+    """The golden outputs of a machine whose kernels gave these other means of logits."""
+    golden = Bundle(folder).golden()
+    cases = golden.cases if precision == "float32" else golden.variants[precision]
+    moved = [
+        msgspec.structs.replace(case, logits=[round(x, 5) for x in (case.logits + by).tolist()])
+        for case in cases
+    ]
+    if precision == "float32":
+        golden = msgspec.structs.replace(golden, cases=moved)
+    else:
+        others = {**golden.variants, precision: moved}
+        golden = msgspec.structs.replace(golden, variants=others)
+    seal(folder, "golden.json", bundle.encode(golden))
+
+
+@pytest.mark.parametrize("precision", ALL)
+@pytest.mark.parametrize("shift", [SHIFT, -SHIFT, 5.0])
+def test_a_shift_common_to_all_logits_is_no_difference_for_softmax_does_not_see_it(
+    copy: Path, precision: bundle.Precision, shift: float
+) -> None:
+    move_fingerprints(copy, precision, np.full(32, shift))
+    assert verify(copy, precision=precision).tokens[precision] > 50
+
+
+@pytest.mark.parametrize("precision", ALL)
+def test_a_change_of_the_same_size_that_is_not_common_to_all_logits_is_refused(
+    copy: Path, precision: bundle.Precision
+) -> None:
+    move_fingerprints(copy, precision, SHIFT * np.resize([1.0, -1.0], 32))
+    with pytest.raises(BundleError, match=r"the logits of the last step are off by 0\.1"):
+        verify(copy, precision=precision)
+
+
+@pytest.mark.parametrize("precision", ALL)
+def test_one_of_the_32_means_that_moved_alone_is_refused(
+    copy: Path, precision: bundle.Precision
+) -> None:
+    move_fingerprints(copy, precision, SHIFT * np.eye(32)[5])
+    with pytest.raises(BundleError, match=r"the logits of the last step are off by 0\.1"):
+        verify(copy, precision=precision)
+
+
+@pytest.fixture(params=[True, False], ids=["with int8 products", "without"])
+def loads_int8(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """A processor whose default is int8, and one that loads float32 instead."""
+    monkeypatch.setattr(processor, "has_int8_products", lambda *_: request.param)
+    return bool(request.param)
+
+
+@pytest.mark.parametrize("changed", ALL)
+def test_verify_fails_where_what_this_machine_would_load_differs_and_notes_it_elsewhere(
+    copy: Path, changed: bundle.Precision, loads_int8: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    move_fingerprints(copy, changed, SHIFT * np.eye(32)[5])
+    loaded = "int8" if loads_int8 else "float32"
+    code = run(["verify", str(copy), "--json", "--quiet"])
+    out, err = capsys.readouterr()
+    others = [precision for precision in ALL if precision != changed]
+    if changed == loaded:
+        assert (code, out) == (9, "")
+        assert f"({changed})" in err.splitlines()[0]
+        assert f"what its {' and '.join(others)} should say is reproduced" in err
+        return
+    told = json.loads(out)
+    assert code == 0
+    assert told["judged"] == loaded
+    assert list(told["precisions"]) == others
+    assert told["golden_tokens"] == sum(told["precisions"].values())
+    assert list(told["differing"]) == [changed]
+    assert "the logits of the last step are off by 0.1" in told["differing"][changed]
+    assert f"note: {changed}, which this machine would not load by itself, differs here" in err
+    assert f"use {loaded}, as it does" in err
+    assert run(["verify", str(copy), "--precision", changed]) == 9
+    assert run(["verify", str(copy), "--precision", loaded]) == 0
+    assert "note" not in capsys.readouterr().err
+
+
+def test_another_model_that_cannot_be_run_is_a_note_and_the_one_that_is_loaded_is_judged(
+    copy: Path, loads_int8: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seal(copy, "model.int4.onnx", b"no graph")
+    assert run(["verify", str(copy)]) == 0
+    err = capsys.readouterr().err
+    assert "note: int4, which this machine would not load by itself, differs here: " in err
+    assert "model.int4.onnx" in err
+    assert run(["verify", str(copy), "--precision", "int4"]) == 9
+
+
+@pytest.mark.parametrize("changed", ALL)
+def test_export_refuses_a_bundle_of_which_any_model_differs(
+    space: Workspace,
+    changed: bundle.Precision,
+    loads_int8: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def planted(folder: Path) -> Any:
+        move_fingerprints(folder, changed, SHIFT * np.eye(32)[5])
+        return verify(folder)
+
+    monkeypatch.setattr(exporter, "verify", planted)
+    space.stamp("export").remove()
+    before = Bundle(space.bundle).id
+    with pytest.raises(ExportError, match=rf"the new bundle does not verify: .*\({changed}\)"):
+        export(space)
+    assert Bundle(space.bundle).id == before
 
 
 # ---- the command line

@@ -12,6 +12,7 @@ from tinytx.measure.doctor import Ability, Check, Diagnosis, diagnose, failure
 from tinytx.measure.limits.groups import Place
 from tinytx.measure.machine import native
 from tinytx.measure.machine.facts import observe
+from tinytx.packages import requirement
 
 Tree = Callable[..., Path]
 
@@ -47,13 +48,13 @@ def test_a_library_that_works_is_told_with_its_version() -> None:
             "torch",
             "echo \"ModuleNotFoundError: No module named 'torch'\" >&2; exit 1",
             "not installed: cannot train",
-            "pip install 'tinytx[train]'",
+            f" {requirement('torch')}",
         ),
         (
             "onnx",
             "echo \"ModuleNotFoundError: No module named 'onnx'\" >&2; exit 1",
             "not installed: cannot export",
-            "pip install 'tinytx[export]'",
+            "pip install 'onnx>=1.18'",
         ),
     ],
 )
@@ -134,19 +135,104 @@ def test_little_memory_prevents_training_and_very_little_everything(tree: Tree) 
         return doctor.check_memory(observe(tree("vm", {"proc/meminfo": text}), "x86_64"))
 
     assert check(3_000_000).ok
-    assert check(900_000).prevents == (Ability.TRAIN, Ability.EXPORT)
-    assert check(100_000).prevents == doctor.ALL
-    assert "400 MB are needed" in check(100_000).remedy
+    assert check(600_000).prevents == ()
+    assert "--preset low-memory" in check(600_000).remedy
+    assert check(350_000).prevents == (Ability.TRAIN, Ability.EXPORT)
+    assert check(140_000).prevents == (Ability.MEASURE, Ability.TRAIN, Ability.EXPORT)
+    assert check(90_000).prevents == doctor.ALL
+    assert "100 MB are needed" in check(90_000).remedy
 
 
-def test_a_control_group_limits_the_memory_too(tree: Tree) -> None:
-    group = {
-        "proc/self/cgroup": "0::/\n",
-        "sys/fs/cgroup/memory.max": "200000000\n",
-        "sys/fs/cgroup/memory.peak": "7\n",
-    }
-    check = doctor.check_memory(observe(tree("vm", group), "x86_64"))
+ABOVE = {
+    "proc/self/cgroup": "0::/user.slice/mine\n",
+    "sys/fs/cgroup/user.slice/memory.max": "300000000\n",
+    "sys/fs/cgroup/user.slice/mine/memory.max": "max\n",
+}
+
+
+def test_a_limit_of_a_group_above_decides_what_can_be_trained(tree: Tree) -> None:
+    check = doctor.check_memory(observe(tree("vm", ABOVE), "x86_64"))
+    assert check.prevents == (Ability.TRAIN, Ability.EXPORT)
+    assert "the control groups of this process allow 300 MB" in check.found
+    assert check.remedy == "raise that limit: 400 MB are needed"
+
+
+def test_what_others_of_a_group_have_taken_is_gone(tree: Tree) -> None:
+    taken = {"sys/fs/cgroup/user.slice/memory.current": "220000000\n"}
+    check = doctor.check_memory(observe(tree("vm", {**ABOVE, **taken}), "x86_64"))
     assert check.prevents == doctor.ALL
+
+
+def test_a_quota_is_told_beside_the_cores(tree: Tree) -> None:
+    files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "50000 100000\n"}
+    check = doctor.check_emulation(observe(tree("vm", files), "x86_64"))
+    assert check.found.endswith("; a CPU quota grants 0.5 cores")
+
+
+VOLT = {
+    THROTTLED: None,
+    "sys/class/hwmon/hwmon1/name": "rpi_volt\n",
+    "sys/class/hwmon/hwmon1/in0_lcrit_alarm": "0\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "ok", "words"),
+    [
+        ("pi4", {}, True, "ondemand"),
+        ("pi4", VOLT, None, "not known: a capped frequency and throttling and the temperature"),
+        ("pi4", {THROTTLED: None}, None, "not known: whether heat or power slowed the processor"),
+        ("vm", {}, None, "nothing here tells it"),
+        ("vm", {"sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count": "0"}, True, ""),
+        ("pi4", {**VOLT, "sys/class/hwmon/hwmon1/in0_lcrit_alarm": "1\n"}, False, "under-voltage"),
+    ],
+)
+def test_no_evidence_of_throttling_is_no_evidence_of_speed(
+    tree: Tree, name: str, changes: dict[str, str | None], ok: bool | None, words: str
+) -> None:
+    check = doctor.check_speed(observe(tree(name, changes), "aarch64"))
+    assert check.ok is ok
+    assert words in check.found
+
+
+def in_a_container(tree: Tree, changes: dict[str, str | None] | None = None) -> Path:
+    files = {".dockerenv": "", "sys/fs/cgroup/cgroup.controllers": "cpu memory\n"}
+    return tree("vm", {**files, **(changes or {})})
+
+
+def test_advice_in_a_container_can_be_followed_there(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setenv("PATH", "/nothing")
+    monkeypatch.delenv("CXX", raising=False)
+    little = {"proc/meminfo": "MemTotal: 4000000 kB\nMemAvailable: 90000 kB\n"}
+    missing = "for last; do :; done; echo \"ModuleNotFoundError: No module named 'x'\" >&2; exit 1"
+    root = in_a_container(tree, {**little, GOVERNOR: "powersave\n"})
+    diagnosis = diagnose(root, tmp_path, interpreter(tmp_path, missing))
+    remedies = {check.name: check.remedy for check in diagnosis.checks if not check.ok}
+    assert {"numpy", "torch", "memory", "processor speed", "memory limit"} <= set(remedies)
+    for name, remedy in remedies.items():
+        for word in ("apt ", "pip ", "systemd-run"):
+            assert word not in remedy, (name, remedy)
+    assert "docker compose run --rm train" in remedies["torch"]
+    assert "another image" in remedies["numpy"]
+    assert remedies["memory"] == "on the host: close other programs: 100 MB are needed"
+    assert remedies["processor speed"].startswith("on the host: ")
+    assert "tinytx bench --container" in remedies["memory limit"]
+
+
+def test_a_limited_container_is_told_where_its_limit_stands(tree: Tree, tmp_path: Path) -> None:
+    limited = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "90000000\n"}
+    diagnosis = diagnose(in_a_container(tree, limited), tmp_path, interpreter(tmp_path, "echo 1.0"))
+    (memory,) = [check for check in diagnosis.checks if check.name == "memory"]
+    assert memory.remedy.startswith("raise that limit: 100 MB are needed (`mem_limit` in compose")
+
+
+def test_a_container_that_is_limited_from_outside_does_not_say_that_it_is_not(tree: Tree) -> None:
+    limited = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "512000000\n"}
+    check = doctor.check_limit(in_a_container(tree, limited))
+    assert "a limit of 512 MB, set from outside, holds the bench" in check.found
 
 
 def test_a_stock_raspberry_pi_is_told_how_to_get_memory_limits(tree: Tree) -> None:

@@ -200,3 +200,15 @@ def test_an_engine_without_a_number_of_threads_is_calibrated_once(
     assert 1 <= remembered[calibration.machine_name()] <= 8
     monkeypatch.setattr(calibration, "measure", None)  # a second measurement would fail
     Engine.load(tiny_bundle, threads=None)
+
+
+def test_what_was_measured_under_a_quota_is_remembered_for_that_quota_only(
+    costs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    even = {1: 100, 2: 60, 4: 50}
+    assert costs(even) == (4, [1, 2, 4])
+    monkeypatch.setattr(calibration, "quota_name", lambda: "3.50")
+    assert costs(even) == (4, [1, 2, 4])
+    assert costs(even) == (4, [])
+    monkeypatch.setattr(calibration, "quota_name", lambda: "")
+    assert costs(even) == (4, [])

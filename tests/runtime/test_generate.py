@@ -228,6 +228,39 @@ def test_after_a_slide_the_logits_are_those_of_pytorch_given_the_same_tokens(pai
         context.append(int(logits.argmax()))
 
 
+@pytest.mark.parametrize("context", [1, 2, 8, 9])
+@pytest.mark.parametrize("size", range(0, 27, 3))
+def test_too_long_a_prompt_slides_through_the_context_like_generated_text(
+    context: int, size: int
+) -> None:
+    """A prompt and the same bytes generated leave the same tokens and slides behind."""
+
+    def last_context(script: bytes, prompt: bytes, tokens: int) -> tuple[list[int], Outcome]:
+        engine: Any = Scripted(list(script), context=context)
+        reset = engine.reset
+
+        def forget() -> None:
+            said = engine.said
+            reset()
+            engine.said = said  # the script goes on
+
+        engine.reset = forget
+        outcome = Outcome()
+        for _ in generate(
+            engine, prompt.decode(), max_tokens=tokens, when_full="slide", outcome=outcome
+        ):
+            pass
+        return engine.seen, outcome
+
+    text = bytes(range(97, 97 + size))
+    one_by_one, generated = last_context(text + b"!", b"", size + 1)
+    at_once, prompted = last_context(b"!", text, 1)
+    assert at_once == one_by_one
+    assert prompted.slides == generated.slides
+    assert prompted.prompt_tokens - prompted.prompt_dropped == len(at_once) <= context
+    assert (prompted.tokens, prompted.stopped) == (1, "length")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

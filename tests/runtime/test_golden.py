@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from tinytx import bundle
@@ -32,6 +34,7 @@ def test_a_bundle_reproduces_its_golden_outputs(tiny_bundle: Path, threads: int)
     cases = verified.bundle.golden().cases
     exact = sum(len(case.tokens) - len(case.near_ties) for case in cases)
     assert verified.tokens == {"float32": exact}
+    assert (verified.judged, verified.differing) == ("float32", {})
     assert exact > 200
     assert verified.bundle.id == Bundle(tiny_bundle).id
     prompts = [case.prompt for case in cases]
@@ -130,7 +133,8 @@ def test_one_changed_weight_that_leaves_every_token_is_found_by_the_fingerprint(
     verify(copy)  # the tokens alone do not see it
 
 
-@pytest.mark.parametrize("logits", [[0.0], [0.0] * 33, [1e30] * 32])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("logits", [[0.0], [0.0] * 33, [1e30] * 32, [1e200, -1e200] * 16])
 def test_a_fingerprint_of_another_model_is_refused(
     copy: Path, seal: Seal, logits: list[float]
 ) -> None:
@@ -145,6 +149,40 @@ def test_a_fingerprint_counts_every_logit_once() -> None:
     assert found[:2] == [np.mean([0, 32, 64, 96]), np.mean([1, 33, 65, 97])]
     assert len(found) == 32
     assert golden_outputs.fingerprint(logits[:3]) == [0.0, 1.0, 2.0]
+
+
+@given(shift=st.floats(-1e3, 1e3), vocab_size=st.integers(3, 200), seed=st.integers(0, 99))
+def test_the_distance_of_fingerprints_does_not_see_a_common_shift_and_sees_any_other(
+    shift: float, vocab_size: int, seed: int
+) -> None:
+    """Recorded fingerprints are rounded to 1e-5."""
+    logits = np.random.default_rng(seed).normal(size=vocab_size).astype(np.float32)
+    one = golden_outputs.fingerprint(logits)
+    assert golden_outputs.distance(one, [x + shift for x in one], vocab_size) < 1e-9
+    moved = logits.copy()
+    moved[-1] += 1.0
+    found = golden_outputs.distance(golden_outputs.fingerprint(moved), one, vocab_size)
+    group = (vocab_size - 1) % 32
+    members = len(range(group, vocab_size, 32))
+    assert found == pytest.approx(1 / members - 1 / vocab_size, abs=1e-4)
+
+
+def test_what_is_let_through_where_values_are_rounded_grows_with_the_recorded_spread() -> None:
+    cases = [GoldenCase(prompt="", tokens=[1], logits=[s * 2.0, s * -2.0] * 16) for s in (1, 0)]
+    spread = np.sqrt(2)  # of 4 and 0
+    assert golden_outputs.allowed(cases, "float32", 320) == 1e-4
+    assert golden_outputs.allowed(cases, "int8", 320) == pytest.approx(1e-4 + 0.12 * spread)
+    shifted = [msgspec.structs.replace(c, logits=[x + 7 for x in c.logits]) for c in cases]
+    assert golden_outputs.allowed(shifted, "int8", 320) == pytest.approx(1e-4 + 0.12 * spread)
+    assert golden_outputs.allowed([], "int8", 320) == 1e-4
+    huge = [GoldenCase(prompt="", tokens=[1], logits=[1e200, -1e200] * 16)]
+    assert golden_outputs.allowed(huge, "int8", 320) == 1e-4
+
+
+@pytest.mark.parametrize("recorded", [[], [0.0] * 31, [0.0] * 33])
+def test_fingerprints_of_different_sizes_have_no_distance(recorded: list[float]) -> None:
+    with pytest.raises(ValueError, match="fingerprints of different models"):
+        golden_outputs.distance([0.0] * 32, recorded, 320)
 
 
 def test_a_golden_prompt_that_does_not_fit_is_refused(copy: Path, seal: Seal) -> None:

@@ -91,9 +91,9 @@ def test_trials_that_differ_in_training_alone_share_text_tokenizer_and_predicted
     made = []
     monkeypatch.setattr(
         "tinytx.train.pipeline.train_tokenizer",
-        lambda text, settings, target: (
+        lambda text, settings, target, tell: (
             made.append(settings),
-            train_tokenizer(text, settings, target),
+            train_tokenizer(text, settings, target, tell),
         ),
     )
     plan = make_plan(trials=2, tokenizer__vocab_size=305)

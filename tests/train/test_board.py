@@ -76,4 +76,4 @@ def test_without_the_package_the_remedy_is_named(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(PrerequisiteError, match="needs the package tensorboard") as caught:
         BoardReporter(recorder, tmp_path)
-    assert "tinytx[tensorboard]" in caught.value.remedy
+    assert "pip install 'tensorboard>=2.16'" in caught.value.remedy

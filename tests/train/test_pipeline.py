@@ -1,5 +1,6 @@
 """Stamps and skipped phases, what is refused, and what the metrics file says."""
 
+import gzip
 import json
 import re
 import uuid
@@ -202,7 +203,13 @@ def test_skip_corpus_without_a_corpus_is_a_corpus_error(
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "is empty"), (b"a\0b", "zero byte"), (b"caf\xe9", "not UTF-8: byte 0xe9 at offset 3")],
+    [
+        (b"", "is empty"),
+        (b"a\0b", "zero byte"),
+        (b"caf\xe9", "not UTF-8: byte 0xe9 at offset 3"),
+        ("a text".encode("utf-16"), "not UTF-8: byte 0xff at offset 0"),
+        (gzip.compress(b"a text", mtime=0), "not UTF-8: byte 0x8b at offset 1"),
+    ],
 )
 @pytest.mark.parametrize("name", ["train_text", "val_text"])
 def test_skip_corpus_with_a_corpus_that_is_no_text_is_a_corpus_error(

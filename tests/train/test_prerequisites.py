@@ -13,8 +13,8 @@ def test_this_machine_passes_and_a_line_tells_each_check(
 ) -> None:
     monkeypatch.setattr(prerequisites.check_disk, "__defaults__", (1,))
     lines = prerequisites.check(tmp_path / "new" / "deep")
-    assert len(lines) == 4
-    for line, word in zip(lines, ("Python 3", "torch", "writable", "free disk"), strict=True):
+    words = ("Python 3", "torch", "of memory may be taken", "writable", "free disk")
+    for line, word in zip(lines, words, strict=True):
         assert word in line
     assert list((tmp_path / "new" / "deep").iterdir()) == []
 
@@ -34,7 +34,27 @@ def test_a_new_python_is_accepted(version: tuple[int, ...]) -> None:
 def test_missing_packages_are_named_and_present_ones_are_not() -> None:
     with pytest.raises(PrerequisiteError, match="needs no_such_one, nor_this, which") as caught:
         prerequisites.check_packages(("numpy", "no_such_one", "nor_this"))
-    assert "pip install 'tinytx[train]'" in caught.value.remedy
+    assert "pip install no_such_one nor_this" in caught.value.remedy
+
+
+def test_a_limit_of_a_group_above_under_which_the_kernel_would_end_it_is_refused(
+    tmp_path: Path,
+) -> None:
+    files = {
+        "proc/meminfo": "MemAvailable: 9000000 kB\n",
+        "proc/self/cgroup": "0::/a/b\n",
+        "sys/fs/cgroup/a/memory.max": "300000000\n",
+        "sys/fs/cgroup/a/memory.current": "100000000\n",
+        "sys/fs/cgroup/a/b/memory.max": "max\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(PrerequisiteError, match="200 MB of memory may be taken here") as caught:
+        prerequisites.check_memory(tmp_path)
+    assert caught.value.remedy == f"raise the limit of {tmp_path}/sys/fs/cgroup/a"
+    assert prerequisites.check_memory(tmp_path, 100_000_000) == "200 MB of memory may be taken"
+    assert prerequisites.check_memory(tmp_path / "nothing") == "available memory: not known"
 
 
 def test_a_file_in_the_place_of_the_output_directory_is_refused_and_kept(tmp_path: Path) -> None:

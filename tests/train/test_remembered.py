@@ -7,6 +7,7 @@ import pytest
 
 from tinytx.config import Settings
 from tinytx.train import speed
+from tinytx.train.others import Others
 from tinytx.train.remembered import recall, remembered
 
 NAMES = ("slow", "fast")
@@ -35,6 +36,17 @@ def test_the_same_question_is_measured_once(cache: Path) -> None:
         assert remembered("pace", {"torch": "1"}, NAMES, meter) == "fast"
     assert meter.asked == 1
     assert len(list(cache.iterdir())) == 1
+
+
+def test_what_was_measured_beside_a_busy_program_holds_for_this_time_only(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter, used = Meter("slow"), [1.0, 0.1]
+    monkeypatch.setattr(Others, "look", lambda _: used.pop(0))
+    for _ in range(3):
+        assert remembered("pace", {"torch": "1"}, NAMES, meter) == "slow"
+    assert meter.asked == 2
+    assert used == []
 
 
 @pytest.mark.parametrize("facts", [{"torch": "2"}, {"torch": "1", "width": 8}, {}], ids=str)

@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from tinytx import compiler
 from tinytx.config import Settings
 from tinytx.train import speed
+from tinytx.train.others import Others
 
 MakeSettings = Callable[..., Settings]
 LONG = 10**12  # tokens
 
 
 @pytest.fixture
-def compiler(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+def cxx(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     def installed(present: bool) -> None:
-        monkeypatch.setattr(speed, "compiler_available", lambda: present)
+        monkeypatch.setattr(compiler, "problem", lambda: "" if present else "there is none")
 
     return installed
 
@@ -55,37 +57,55 @@ def test_a_product_takes_some_time_in_both_arithmetics() -> None:
 
 @pytest.mark.parametrize("present", [True, False])
 def test_the_users_word_on_compiling_is_kept(
-    make_settings: MakeSettings, compiler: Callable[[bool], None], present: bool
+    make_settings: MakeSettings, cxx: Callable[[bool], None], present: bool
 ) -> None:
-    compiler(present)
+    cxx(present)
     for tokens in (1, LONG):
         assert speed.should_compile(make_settings(training__compile="on"), tokens)
         assert not speed.should_compile(make_settings(training__compile="off"), tokens)
 
 
 def test_auto_compiles_long_runs_where_there_is_a_compiler(
-    make_settings: MakeSettings, compiler: Callable[[bool], None]
+    make_settings: MakeSettings, cxx: Callable[[bool], None]
 ) -> None:
     settings = make_settings(training__compile="auto")
-    compiler(True)
+    cxx(True)
     assert speed.should_compile(settings, LONG)
     assert not speed.should_compile(settings, 1_000)
-    compiler(False)
+    cxx(False)
     assert not speed.should_compile(settings, LONG)
 
 
-def test_without_a_compiler_on_the_path_none_is_available(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+def test_only_a_run_that_compiled_steps_would_pay_for_lacks_a_compiler(
+    make_settings: MakeSettings, cxx: Callable[[bool], None]
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CXX", raising=False)
-    assert not speed.compiler_available()
-    monkeypatch.setenv("CXX", "/bin/sh")  # any program will do
-    assert speed.compiler_available()
+    cxx(False)
+    settings = make_settings(training__compile="auto")
+    assert speed.lacks_compiler(settings, LONG) == "there is none"
+    assert speed.lacks_compiler(settings, 1_000) == ""
+    assert speed.lacks_compiler(make_settings(training__compile="off"), LONG) == ""
+    cxx(True)
+    assert speed.lacks_compiler(settings, LONG) == ""
 
 
 def test_the_cores_are_those_that_this_process_may_use() -> None:
-    assert speed.usable_cores() == len(os.sched_getaffinity(0))
+    assert 1 <= speed.usable_cores() <= len(os.sched_getaffinity(0))
+
+
+def test_what_was_measured_under_a_quota_is_remembered_for_that_quota_only(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TINYTX_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(speed, "usable_cores", lambda: 8)
+    measured: list[int] = []
+    monkeypatch.setattr(speed, "_product_seconds", lambda *_: measured.append(1) or 1.0)
+    counts = []
+    for quota in ("", "0.50", "", "0.50", "7.50"):
+        monkeypatch.setattr(speed, "quota_name", lambda quota=quota: quota)
+        speed.choose_threads(make_settings(training__threads=0))
+        counts.append(len(measured))
+    assert counts == [2, 4, 4, 4, 6]
 
 
 @pytest.mark.parametrize(
@@ -108,6 +128,20 @@ def test_threads_are_those_that_were_asked_for_or_what_is_measured_once(
     for tried in ([3, 8, 4, chosen], [3, 8, 4, chosen, chosen]):
         assert speed.set_up_torch(make_settings(training__threads=0)) == chosen
         assert now == tried
+
+
+def test_beside_a_busy_program_all_cores_are_used_and_nothing_is_kept(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TINYTX_CACHE_DIR", str(tmp_path))
+    now: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", now.append)
+    monkeypatch.setattr(speed, "usable_cores", lambda: 2)
+    monkeypatch.setattr(speed, "_product_seconds", lambda *_: float(now[-1]))
+    monkeypatch.setattr(Others, "look", lambda _: 1.0)
+    assert speed.choose_threads(make_settings(training__threads=0)) == 2
+    monkeypatch.setattr(Others, "look", lambda _: 0.0)
+    assert speed.choose_threads(make_settings(training__threads=0)) == 1
 
 
 def test_one_core_has_no_threads_to_choose(
@@ -148,15 +182,3 @@ def test_the_machine_is_described_in_plain_values() -> None:
     facts = speed.machine_facts(2)
     assert facts["threads"] == 2
     assert all(isinstance(value, (str, int)) and value != "" for value in facts.values())
-
-
-@pytest.mark.parametrize(
-    ("said", "threads"), [(None, 1), ("2", 2), ("many", 1), ("", 1), ("-3", 1)], ids=str
-)
-def test_one_compiler_at_a_time_unless_the_environment_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch, said: str | None, threads: int
-) -> None:
-    monkeypatch.delenv("TORCHINDUCTOR_COMPILE_THREADS", raising=False)
-    if said is not None:
-        monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", said)
-    assert speed.compile_options() == {"fallback_random": True, "compile_threads": threads}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from tinytx import compiler
 from tinytx.config import Settings
 from tinytx.errors import CheckpointError, Interrupted, TrainingError
 from tinytx.train import checkpoint, speed, trainer
@@ -19,6 +20,7 @@ from tinytx.train.data import EpochOrder
 from tinytx.train.evaluate import Score
 from tinytx.train.job import Options, state_to_resume
 from tinytx.train.model import Transformer
+from tinytx.train.others import Others
 from tinytx.train.progress import Reporter, StepReport
 from tinytx.train.trainer import Job, Trainer, learning_rate
 from tinytx.workspace import Workspace
@@ -262,6 +264,8 @@ def test_a_compiler_that_does_not_work_is_a_note_and_training_goes_on(
     recorder: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(compiler, "problem", lambda: "")
+
     def broken(function: object, **options: object) -> Callable[..., object]:
         def fail(*inputs: object) -> object:
             raise RuntimeError("no g++ here\nand a long story")
@@ -273,6 +277,7 @@ def test_a_compiler_that_does_not_work_is_a_note_and_training_goes_on(
     assert job.compiled
     train(job, recorder)
     assert recorder.warnings == ["torch.compile does not work here, going on without: no g++ here"]
+    assert job.metrics.machine["eager_because"] == "no g++ here"
     assert job.metrics.machine["compiled"] is False
     assert len(job.metrics.epochs) == 2
 
@@ -288,7 +293,8 @@ def test_of_compiled_and_eager_steps_a_long_run_takes_the_faster_and_remembers_i
 ) -> None:
     monkeypatch.setenv("TINYTX_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(speed, "COMPILE_PAYS_FROM", 0.0)
-    monkeypatch.setattr(speed, "compiler_available", lambda: True)
+    monkeypatch.setattr(compiler, "problem", lambda: "")
+    monkeypatch.setattr(Others, "look", lambda _: 0.0)  # beside busy programs nothing is kept
     hidden, asked = Transformer.hidden, []
 
     def pretend(function: Callable[..., Any], **options: object) -> Callable[..., Any]:
@@ -547,6 +553,27 @@ def test_metrics_that_make_no_sense_are_a_checkpoint_error(
     state["metrics"] = {**state["metrics"], "machine": machine} if metrics is None else metrics
     with pytest.raises(CheckpointError, match=told):
         make_job_in(make_settings(), interrupted.root.name, state=state)
+
+
+def test_a_run_that_goes_on_elsewhere_records_that_machine_and_keeps_the_first(
+    interrupted: Workspace, make_settings: MakeSettings, make_job_in: MakeJob
+) -> None:
+    state = checkpoint.load(interrupted.last_checkpoint)
+    here = dict(state["metrics"]["machine"])
+    first = {**here, "processor": "Another One", "cores": 96, "torch": "2.8.0"}
+    state["metrics"]["machine"] = dict(first)
+    metrics = make_job_in(make_settings(), interrupted.root.name, state=state).metrics
+    assert metrics.machine == here
+    assert metrics.earlier_machines == [first]
+
+
+def test_a_run_that_goes_on_on_its_own_machine_has_no_earlier_one(
+    interrupted: Workspace, make_settings: MakeSettings, make_job_in: MakeJob
+) -> None:
+    state = checkpoint.load(interrupted.last_checkpoint)
+    metrics = make_job_in(make_settings(), interrupted.root.name, state=state).metrics
+    assert metrics.machine == state["metrics"]["machine"]
+    assert metrics.earlier_machines == []
 
 
 @pytest.mark.parametrize("threads", ["2", -1, 10**9, None, 1.5])

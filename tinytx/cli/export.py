@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tinytx.cli.common import console, json_option, print_json, quiet_option, require
+from tinytx.wording import counted
 
 if TYPE_CHECKING:
     from tinytx.bundle import Manifest
@@ -54,7 +55,8 @@ def command(output_dir: Path, precision: "Choice", as_json: bool, quiet: bool) -
     out.print(f"bundle {manifest.id[:12]} in {space.bundle}", markup=False)
     out.print(
         f"  {manifest.model.parameters:,} parameters, context {manifest.model.max_seq_length}\n"
-        f"  parity: {parity.greedy_tokens} greedy tokens of {parity.prompts} prompts equal, "
+        f"  parity: {counted(parity.greedy_tokens, 'greedy token')} of "
+        f"{counted(parity.prompts, 'prompt')} equal, "
         f"logits within {parity.max_abs_logit_difference:.1e} of PyTorch's"
     )
     for line in precision_lines(manifest):

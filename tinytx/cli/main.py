@@ -1,18 +1,20 @@
 """The ``tinytx`` command: finds its commands, and turns every error into a message and a code."""
 
-import errno
 import importlib
 import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 
 import click
 
 from tinytx import __version__
 from tinytx.cli import torchrun
-from tinytx.errors import EXIT_BUG, Interrupted, PrerequisiteError, TinytxError, UsageError
+from tinytx.cli.failures import understood
+from tinytx.errors import EXIT_BUG, Interrupted, UsageError
+from tinytx.wording import printable
 
 COMMANDS = {
     "quickstart": "train, export, bench and sample: the whole chain on the built-in corpus",
@@ -65,9 +67,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit with the code of :mod:`tinytx.errors`."""
     signal.signal(signal.SIGTERM, _on_sigterm)
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by who started us
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -89,29 +91,31 @@ def run(arguments: list[str]) -> int:
         return _fail(error.format_message() + hint, "", UsageError.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", "", Interrupted.exit_code)
-    except TinytxError as error:
-        if not torchrun.worth_a_restart(error):
-            torchrun.give_up(error.exit_code)
-        return _fail(error.message, error.remedy, error.exit_code)
     except (BrokenPipeError, SystemExit):  # click turns a closed pipe into sys.exit(1)
         return 0
-    except MemoryError:
-        return _fail("there is not enough memory for this", "", EXIT_BUG)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return _fail("cannot write: no space left", "", PrerequisiteError.exit_code)
-        traceback.print_exc()
-        what = f"{type(error).__name__}: {error}"
-        return _fail(f"a bug in tinytx: {what}", "please report it with the lines above", EXIT_BUG)
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    """Not in :func:`run`: its frame is in the error's traceback, and a name for the error there
+    would keep both, and every file that was open, until the next collection."""
+    if known := understood(error):
+        if not torchrun.worth_a_restart(known):
+            torchrun.give_up(known.exit_code)
+        return _fail(known.message, known.remedy, known.exit_code)
+    traceback.print_exc()
+    what = f"{type(error).__name__}: {error}"
+    return _fail(f"a bug in tinytx: {what}", "please report it with the lines above", EXIT_BUG)
 
 
 def _fail(message: str, remedy: str, code: int) -> int:
     if torchrun.silent() and code != EXIT_BUG:
         return code
     click.secho("tinytx: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(message, err=True)
+    click.echo(printable(message, keep="\n"), err=True)
     if remedy:
-        click.echo(f"  -> {remedy}", err=True)
+        click.echo(f"  -> {printable(remedy)}", err=True)
     return code
 
 

@@ -21,6 +21,7 @@ class ConsoleReporter(Reporter):
 
     def __init__(self, target: Console) -> None:
         self.console = target
+        self._warnings = console() if target.quiet else target  # to be heard in any case
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._last_line = time.monotonic()
@@ -46,7 +47,7 @@ class ConsoleReporter(Reporter):
         self.console.print(f"      {escape(text)}")
 
     def warn(self, text: str) -> None:
-        self.console.print(f"      [yellow]note:[/] {escape(text)}")
+        self._warnings.print(f"      [yellow]note:[/] {escape(text)}")
 
     def sample(self, text: str) -> None:
         """Text that the model wrote."""
@@ -111,5 +112,5 @@ def _words(report: StepReport) -> str:
 
 
 def make_reporter(quiet: bool = False) -> ConsoleReporter:
-    """A reporter for stderr; silent with ``quiet``."""
+    """A reporter for stderr; with ``quiet`` silent but for warnings."""
     return ConsoleReporter(console(quiet))

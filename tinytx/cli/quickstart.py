@@ -66,11 +66,11 @@ def command(output_dir: Path, epochs: int, overwrite: bool, as_json: bool, quiet
     done = "skipped: unchanged" if exported.skipped else f"parity proven, {space.bundle}"
     people.print(f"      {done}")
     _title(people, "bench")
-    report = bench_once(space, people)
+    report, unwritten = bench_once(space, people)
     _title(people, "sample")
     text = _sample(space)
     people.print(text, style="italic", markup=False)
-    from tinytx.cli.verdicts import print_verdicts
+    from tinytx.cli.verdicts import ending, print_verdicts
 
     print_verdicts(report, console(), details=False)
     people.print(f'\nnext: tinytx generate {space.bundle} "Once upon a time"', markup=False)
@@ -78,7 +78,7 @@ def command(output_dir: Path, epochs: int, overwrite: bool, as_json: bool, quiet
         print_json(
             {"bundle": str(space.bundle), "sample": text, "report": reports.document(report)}
         )
-    if error := reports.failure(report):
+    if error := ending(report, unwritten):
         raise error
 
 

@@ -30,7 +30,7 @@ def command(file: Path, as_json: bool, quiet: bool, **flags: Any) -> None:
     report = read_report(file)
     files = outputs(flags)
     files.check(source=file)
-    files.write(report)
     if as_json:
         print_json(reports.document(report))
     print_verdicts(report, console(), details=not quiet)
+    files.write(report)

@@ -66,7 +66,7 @@ def command(bundle: Path, precision: "Precision | None", **options: Any) -> None
       tinytx serve data/bundle --slots 8
       curl http://127.0.0.1:8765/v1/completions -d '{"prompt": "Once upon a time"}'
     """
-    require("serve", "uvicorn", "starlette", "prometheus_client", extras="serve")
+    require("serve", "uvicorn", "starlette", "prometheus_client")
     from tinytx.errors import UsageError
 
     token = _token(options["token_file"])

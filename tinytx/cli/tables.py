@@ -4,7 +4,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tinytx.measure.doctor import Ability, Diagnosis
 from tinytx.measure.limits.canary import LimitProof
 from tinytx.measure.policy.budgets import Quantity, Row
 from tinytx.measure.record.report import Report, latency_rows
@@ -61,7 +60,7 @@ def limit_line(proof: LimitProof) -> str:
     if proof.enforced:
         return f"memory limit: {limit} by {proof.mechanism}, no swap; canary {proof.canary}"
     remedy = f" -> {proof.remedy}" if proof.remedy else ""
-    return f"memory limit: {limit} could not be enforced: {proof.reason}{remedy}"
+    return f"memory limit: {limit} could not be enforced by the bench: {proof.doubt}{remedy}"
 
 
 def print_attribution(report: Report, people: Console) -> None:
@@ -89,28 +88,6 @@ def print_attribution(report: Report, people: Console) -> None:
         "(libraries), which other processes can share.",
         style="dim",
     )
-
-
-def check_table(diagnosis: Diagnosis) -> Table:
-    """One row per check of the doctor, with the remedy below what was found."""
-    table = Table(show_header=True)
-    for heading in ("check", "", "found"):
-        table.add_column(heading)
-    for check in diagnosis.checks:
-        word, colour = ("ok", "green") if check.ok else ("advice", "yellow")
-        if not check.ok and check.prevents:
-            word, colour = "problem", "bold red"
-        remedy = f"\n-> {check.remedy}" if check.remedy and not check.ok else ""
-        table.add_row(check.name, f"[{colour}]{word}[/]", escape(check.found + remedy))
-    return table
-
-
-def ability_lines(diagnosis: Diagnosis) -> list[str]:
-    """What this machine can and cannot do, in rich markup."""
-    return [
-        f"[green]can {ability}[/]" if diagnosis.can(ability) else f"[red]cannot {ability}[/]"
-        for ability in Ability
-    ]
 
 
 def _told(quantity: Quantity | None) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tinytx.errors import TinytxError
     from tinytx.measure.policy.devices import Standing
     from tinytx.measure.record.report import Report
 
@@ -24,6 +25,20 @@ def print_verdicts(report: "Report", people: "Console", details: bool = True) ->
         tables.print_attribution(report, people)
         if report.device:
             _print_device(report.device, people)
+
+
+def ending(report: "Report", unwritten: "TinytxError | None") -> "TinytxError | None":
+    """The error that a command ends with; ``unwritten`` is why a file could not be written.
+
+    FAIL and INVALID keep their exit code whatever becomes of the files: a full disk takes no
+    verdict away.
+    """
+    from tinytx.measure.record import report as reports
+
+    error = reports.failure(report)
+    if error is None or unwritten is None:
+        return error or unwritten
+    return type(error)(f"{error.message}; and {unwritten.message}", unwritten.remedy)
 
 
 def _print_device(found: "Standing", people: "Console") -> None:

@@ -3,6 +3,7 @@
 import platform
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -21,17 +22,22 @@ from tinytx.bundle import (
     Manifest,
     ModelFacts,
     Precision,
-    Provenance,
     Quality,
 )
-from tinytx.config import Settings, as_dict
+from tinytx.config import Settings
 from tinytx.errors import BundleError, ExportError, os_errors_as
 from tinytx.export.graph import build_graph
 from tinytx.export.parity import check_parity
 from tinytx.export.prompts import golden_prompts
-from tinytx.export.record import training_record
+from tinytx.export.record import (
+    corpus_record,
+    recorded_settings,
+    tokenizer_versions,
+    training_record,
+)
 from tinytx.export.source import Source, input_hashes, load_source
 from tinytx.export.variants import HeldOut, Made, make_variant
+from tinytx.provenance import Provenance
 from tinytx.runtime.engine import Engine
 from tinytx.runtime.golden import verify
 from tinytx.train.corpus.source import own_bits_per_byte
@@ -82,12 +88,19 @@ def export(space: Workspace, precision: Choice = "auto") -> ExportResult:
     with os_errors_as(ExportError, "write the bundle"):
         with atomic_directory(space.bundle) as folder:
             sealed = bundle.write(folder, manifest, files)
-            try:
-                verify(folder)  # the device will do the same
-            except BundleError as error:
-                raise ExportError(f"the new bundle does not verify: {error.message}") from error
+            _verify(folder)  # the device will do the same
         stamp.write(settings, inputs, sorted(space.bundle.iterdir()))
     return ExportResult(sealed, skipped=False)
+
+
+def _verify(folder: Path) -> None:
+    """Every model of the new bundle, not only what this machine would load."""
+    try:
+        verified = verify(folder)
+    except BundleError as error:
+        raise ExportError(f"the new bundle does not verify: {error.message}") from error
+    for name, how in verified.differing.items():
+        raise ExportError(f"the new bundle does not verify: {how} ({name})")
 
 
 def _make(
@@ -172,20 +185,10 @@ def _provenance(source: Source, inputs: dict[str, str], versions: dict[str, str]
         tokenizer_sha256=inputs["tokenizer"],
         train_sha256=inputs["train_text"],
         val_sha256=inputs["val_text"],
-        settings=_recorded(source.settings),
-        versions=versions,
+        settings=recorded_settings(source.settings),
+        versions={**tokenizer_versions(source.metrics), **versions},
+        corpus=corpus_record(source.metrics),
     )
-
-
-def _recorded(settings: Settings) -> dict[str, dict[str, str | int | float | None]]:
-    """The settings as the manifest holds them: several paths are one text."""
-    return {
-        section: {
-            key: ", ".join(value) if isinstance(value, list | tuple) else value
-            for key, value in values.items()
-        }
-        for section, values in as_dict(settings).items()
-    }
 
 
 def _versions() -> dict[str, str]:

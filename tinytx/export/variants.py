@@ -19,9 +19,11 @@ from tinytx.errors import ExportError, ParityError
 from tinytx.export.graph import LAST_POSITION, Weights, build_graph
 from tinytx.export.parity import GREEDY_TOKENS, engine_logits, held_out_windows, total_bits
 from tinytx.export.quantize import RECIPES, QuantisedBuilder
-from tinytx.runtime.engine import Engine, pairs_of
+from tinytx.runtime.decoder import pairs_of
+from tinytx.runtime.engine import Engine
 from tinytx.runtime.generate import prompt_ids
 from tinytx.runtime.golden import NEAR_TIES, fingerprint, greedy_logits
+from tinytx.runtime.session import reason
 from tinytx.tokenizer import Tokenizer
 from tinytx.train.data import Tokens
 
@@ -171,5 +173,5 @@ def _session(graph: bytes) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own error types share no public base
-        first_line = str(error).splitlines()[0]
-        raise ExportError(f"onnxruntime cannot load a quantised graph: {first_line}") from error
+        told = reason(error)
+        raise ExportError(f"onnxruntime cannot load a quantised graph: {told}") from error

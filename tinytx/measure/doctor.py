@@ -1,6 +1,7 @@
 """Can this machine run, be measured, train and export? Every check with its reason and remedy.
 
-Native libraries are imported in child processes: see :mod:`tinytx.measure.machine.native`.
+Libraries are imported in child processes: see :mod:`tinytx.measure.machine.native`. The doctor
+itself rests on the standard library alone, so that it outlives what it has to tell of.
 """
 
 import os
@@ -9,22 +10,31 @@ import shutil
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-import msgspec
-
+from tinytx import compiler
 from tinytx.errors import PrerequisiteError, TinytxError
 from tinytx.measure.limits.canary import COMMAND, guard
-from tinytx.measure.machine import conditions, native
+from tinytx.measure.machine import conditions, containers, native
 from tinytx.measure.machine.facts import ROOT, Machine, observe
+from tinytx.measure.machine.watch import Observation
 from tinytx.measure.memory import process
+from tinytx.wording import counted
 
 PYTHON = (3, 11)
 RUN_DISK = 50_000_000
 TRAIN_DISK = 2_000_000_000
-RUN_MEMORY = 400_000_000
-TRAIN_MEMORY = 2_000_000_000
+RUN_MEMORY = 100_000_000
+"""Bytes that `tinytx generate` and `verify` need with the largest models, see docs/log.md."""
+MEASURE_MEMORY = 150_000_000
+"""The bench's own process and one worker of it."""
+WORK_MEMORY = 750_000_000
+"""What training takes by default at its first run, while torch.compile builds its kernels."""
+LEAST_WORK_MEMORY = 400_000_000
+"""The same with the preset low-memory; exporting takes less."""
+CLOSE, RAISE = "close other programs", "raise that limit"
 TRIAL_LIMIT = 64_000_000
 """Bytes of the limit that a canary tries out: little, but more than an interpreter needs."""
 WORK_LIBRARIES = {"torch": ("train", "export"), "onnx": ("export",)}
@@ -44,11 +54,13 @@ NEEDED = (Ability.RUN, Ability.MEASURE)
 ALL = tuple(Ability)
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Check:
     """One thing that was looked at."""
 
     name: str
-    ok: bool
+    ok: bool | None
+    """None: not known."""
     found: str
     """What was found, or why it is a problem."""
     remedy: str = ""
@@ -56,7 +68,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """What is impossible when the check is not ok; nothing for mere advice."""
 
 
-class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
     """All checks, and the machine that they speak of."""
 
     schema: int = 1
@@ -89,6 +102,8 @@ def diagnose(
         checks += [check_memory(machine), check_swap(machine), check_speed(machine)]
         checks += [check_emulation(machine)]
         checks += [*check_proc(root), check_limit(root), check_compiler()]
+    if containers.kind(root):
+        checks = [advised_inside(check) for check in checks]
     return Diagnosis(checks=checks, machine=machine)
 
 
@@ -97,7 +112,7 @@ def failure(diagnosis: Diagnosis) -> PrerequisiteError | None:
     lacking = [ability for ability in NEEDED if not diagnosis.can(ability)]
     if not lacking:
         return None
-    remedies = [c.remedy for c in diagnosis.checks if not c.ok and set(lacking) & set(c.prevents)]
+    remedies = [c.remedy for c in diagnosis.checks if not c.ok and set(lacking) & {*c.prevents}]
     remedy = next((remedy for remedy in remedies if remedy), "")
     return PrerequisiteError(f"this machine cannot {' or '.join(lacking)}", remedy)
 
@@ -142,17 +157,25 @@ def check_disk(folder: Path) -> Check:
 
 def check_memory(machine: Machine) -> Check:
     """Memory that is available now, or that the control group allows."""
-    limits = [machine.memory_available, machine.group_limit or machine.memory_available]
-    usable = min(limits)
+    room = machine.memory_available if machine.group_room is None else machine.group_room
+    usable = min(machine.memory_available, room)
     found = f"{usable / 1e6:,.0f} MB available of {machine.memory_total / 1e6:,.0f} MB"
-    if usable >= TRAIN_MEMORY:
+    wider = CLOSE
+    if machine.group_limit is not None:
+        found += f"; the control groups of this process allow {machine.group_limit / 1e6:,.0f} MB"
+        wider = RAISE if room < machine.memory_available else wider
+    if usable >= WORK_MEMORY:
         return Check(name="memory", ok=True, found=found)
-    prevents: tuple[Ability, ...] = (Ability.TRAIN, Ability.EXPORT)
-    needed = TRAIN_MEMORY
-    if usable < RUN_MEMORY:
-        prevents, needed = ALL, RUN_MEMORY
-    remedy = f"close other programs: {needed / 1e6:,.0f} MB are needed"
-    return Check(name="memory", ok=False, found=found, remedy=remedy, prevents=prevents)
+    for needed, prevents in (
+        (RUN_MEMORY, ALL),
+        (MEASURE_MEMORY, (Ability.MEASURE, Ability.TRAIN, Ability.EXPORT)),
+        (LEAST_WORK_MEMORY, (Ability.TRAIN, Ability.EXPORT)),
+    ):
+        if usable < needed:
+            remedy = f"{wider}: {needed / 1e6:,.0f} MB are needed"
+            return Check(name="memory", ok=False, found=found, remedy=remedy, prevents=prevents)
+    found += f": by default training takes up to {WORK_MEMORY / 1e6:,.0f} MB"
+    return Check(name="memory", ok=False, found=found, remedy="tinytx train --preset low-memory")
 
 
 def check_swap(machine: Machine) -> Check:
@@ -169,7 +192,9 @@ def check_speed(machine: Machine) -> Check:
     now = [b for b in conditions.breaches(machine, machine) if b.name in ("governor", "throttled")]
     if not now:
         governor = machine.governor or "no frequency governor to be seen"
-        return Check(name="processor speed", ok=True, found=governor)
+        told = conditions.open_questions(Observation(before=machine, after=machine))
+        found = "; ".join(part for part in (governor, told) if part)
+        return Check(name="processor speed", ok=None if told else True, found=found)
     remedy = "use a better power supply or cooling"
     if now[0].name == "governor":
         remedy = "sudo cpupower frequency-set --governor performance"
@@ -185,7 +210,9 @@ def check_speed(machine: Machine) -> Check:
 def check_emulation(machine: Machine) -> Check:
     features = ", ".join(machine.features) or "no extensions known"
     if not machine.emulation:
-        found = f"{machine.processor}, {machine.usable_cores} cores ({features})"
+        found = f"{machine.processor}, {counted(machine.usable_cores, 'core')} ({features})"
+        if quota := conditions.cores_told(machine.cpu_quota):
+            found += f"; a CPU quota grants {quota}"
         return Check(name="processor", ok=True, found=found)
     return Check(
         name="processor",
@@ -218,18 +245,33 @@ def check_limit(root: Path, canary: tuple[str, ...] = COMMAND) -> Check:
     if proof.enforced:
         found = f"can be proven by {proof.mechanism} (canary {proof.canary})"
         return Check(name="memory limit", ok=True, found=found)
-    found = f"cannot be proven: {proof.reason}"
+    found = f"cannot be proven: {proof.doubt}"
     return Check(name="memory limit", ok=False, found=found, remedy=proof.remedy)
 
 
 def check_compiler() -> Check:
-    """torch.compile makes C++ of the model; without a compiler training is slower."""
-    for name in (os.environ.get("CXX"), "g++", "c++", "clang++"):
-        if name and (path := shutil.which(name)):
-            return Check(name="C++ compiler", ok=True, found=path)
-    found = "none: training works, without torch.compile and so more slowly"
-    remedy = "sudo apt install g++" if platform.system() == "Linux" else ""
+    """torch.compile makes C++ of the model; where that does not work training is slower."""
+    if not (reason := compiler.problem()):
+        return Check(name="C++ compiler", ok=True, found="builds and loads a function")
+    found = f"{reason}: training works, without torch.compile and so more slowly"
+    remedy = "sudo apt install g++ libpython3-dev" if platform.system() == "Linux" else ""
     return Check(name="C++ compiler", ok=False, found=found, remedy=remedy)
+
+
+def advised_inside(check: Check) -> Check:
+    """The check with a remedy that can be followed where an image is built and not mended."""
+    if check.ok or not check.remedy:
+        return check
+    remedy = check.remedy
+    if check.name in native.LIBRARIES or check.name == "Python":
+        remedy = "take another image of tinytx, or build this one again: docs/images.md"
+    elif check.name in WORK_LIBRARIES or check.name == "C++ compiler":
+        remedy = "training and exporting have an image of their own: docker compose run --rm train"
+    elif remedy.startswith(RAISE):
+        remedy += " (`mem_limit` in compose.yaml, or `docker run --memory`)"
+    elif check.name == "processor speed" or remedy.startswith(CLOSE):
+        remedy = f"on the host: {remedy}"
+    return replace(check, remedy=remedy)
 
 
 def _problem(name: str, error: TinytxError, prevents: tuple[Ability, ...]) -> Check:

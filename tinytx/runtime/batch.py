@@ -15,8 +15,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from tinytx.bundle import ModelFacts
+from tinytx.errors import BundleError
 from tinytx.pairs import NONE_BEFORE, pair_rows
-from tinytx.runtime.engine import Logits, _load_session, pairs_of
+from tinytx.runtime.decoder import Logits, pairs_of
+from tinytx.runtime.graph_check import check_graph
+from tinytx.runtime.session import load_session, reason, runner
 
 PROMPT_CHUNK = 64
 """Tokens of a prompt that run at once: what the others wait for, at most."""
@@ -31,8 +34,10 @@ class Batch:
     ) -> None:
         """The memory of all slots is taken here, once. Raises :class:`BundleError`."""
         self.facts, self.slots = facts, slots
-        self._session = _load_session(graph, threads, name)
-        self._run = self._session._sess.run_with_iobinding
+        check_graph(graph, facts, name)
+        self._name = name
+        self._session = load_session(graph, threads, name)
+        self._run_session, self._unwrap = runner(self._session)
         shape = (slots + 1, facts.heads, facts.max_seq_length, facts.head_size)
         kinds = [f"{kind}.{i}" for i in range(facts.layers) for kind in ("key", "value")]
         self._cache = {kind: np.zeros(shape, np.float32) for kind in kinds}
@@ -43,7 +48,7 @@ class Batch:
         self._total = np.zeros(1, np.int32)
         self._alone = np.zeros(1, np.int32)
         self._logits = np.zeros((slots, facts.vocab_size), np.float32)
-        self._bindings: dict[int, ort.IOBinding] = {}
+        self._bindings: dict[int, Any] = {}
         self._options = ort.RunOptions()
 
     @property
@@ -61,7 +66,7 @@ class Batch:
         self._alone[0], self._total[0] = end - 1, end
         logits = np.zeros((1, self.facts.vocab_size), np.float32)
         binding = self._bind(self.slots, chunk, pairs, self._alone, logits)
-        self._run(binding._iobinding, self._options)
+        self._run(binding)
         found: Logits = logits[0]
         return found
 
@@ -87,16 +92,22 @@ class Batch:
             )
         self._previous[:n] = self._tokens[:n, 0]
         self._total[0] = self._positions[:n].max() + 1
-        self._run(self._binding(n)._iobinding, self._options)
+        self._run(self._binding(n))
         self._positions[:n] += 1
         found: Logits = self._logits[:n]
         return found
+
+    def _run(self, binding: Any) -> None:
+        try:
+            self._run_session(binding, self._options)
+        except Exception as error:  # onnxruntime's own error types share no public base
+            raise BundleError(f"onnxruntime cannot run {self._name}: {reason(error)}") from error
 
     def _copy(self, source: int, target: int, length: int) -> None:
         for array in self._cache.values():  # [slots + 1, heads, max_seq_length, head_size]
             array[target, :, :length] = array[source, :, :length]
 
-    def _binding(self, n: int) -> ort.IOBinding:
+    def _binding(self, n: int) -> Any:
         if n not in self._bindings:
             self._bindings[n] = self._bind(
                 0, self._tokens[:n], self._pairs[:n], self._positions[:n], self._logits[:n]
@@ -105,7 +116,7 @@ class Batch:
 
     def _bind(
         self, slot: int, tokens: Ids, pairs: Ids, positions: NDArray[np.int32], logits: Logits
-    ) -> ort.IOBinding:
+    ) -> Any:
         """Inputs and outputs as addresses: as many slots as ``tokens`` has rows, from one on."""
         rows = len(tokens)
         binding = self._session.io_binding()
@@ -123,4 +134,4 @@ class Batch:
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         for name, array in outputs.items():
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        return binding
+        return self._unwrap(binding)

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import onnxruntime as ort
 
 from tinytx.cache import cache_folder
+from tinytx.cgroup import quota_name, usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -104,22 +105,18 @@ def _candidates(cores: int) -> list[int]:
     return sorted({1, most} | {n for n in (2, 4) if n <= most})
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def machine_name() -> str:
-    """What the answer depends on besides the model: processor, cores, onnxruntime."""
+    """What the answer depends on besides the model: processor, cores, quota, onnxruntime."""
     processor = platform.machine()
     with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as file:
         for line in file:
             if line.startswith(("model name", "Model")):
                 processor = line.partition(":")[2].strip()
                 break
-    return f"{processor}, {usable_cores()} cores, onnxruntime {ort.__version__}"
+    cores = f"{usable_cores()} cores"
+    if quota := quota_name():
+        cores += f" (a quota of {quota})"
+    return f"{processor}, {cores}, onnxruntime {ort.__version__}"
 
 
 def _read(path: Path) -> dict[str, int]:

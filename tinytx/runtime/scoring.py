@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinytx.errors import UsageError
-from tinytx.runtime.engine import Engine, Logits
+from tinytx.runtime.decoder import Decoder, Logits
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Score:
         return self.nats / self.tokens
 
 
-def score(engine: Engine, text: str, stride: int | None = None) -> Score:
-    """Score ``text``, preceded by the start token; the engine's context is overwritten.
+def score(decoder: Decoder, text: str, stride: int | None = None) -> Score:
+    """Score ``text``, preceded by the start token; the decoder's context is overwritten.
 
     Raises :class:`UsageError` when the text is empty or no valid text, or ``stride`` is not from
     1 to the context's length (its default).
     """
-    limit = engine.facts.max_seq_length
+    limit = decoder.facts.max_seq_length
     step = limit if stride is None else stride
     if not 1 <= step <= limit:
         raise UsageError(f"stride must be from 1 to the context's {limit} tokens, not {stride}")
@@ -52,15 +52,15 @@ def score(engine: Engine, text: str, stride: int | None = None) -> Score:
         raise UsageError("the text to score is not valid UTF-8 text") from error
     if size == 0:
         raise UsageError("there is no text to score: it is empty")
-    ids = [engine.tokenizer.start_id, *engine.tokenizer.encode(text)]
+    ids = [decoder.tokenizer.start_id, *decoder.tokenizer.encode(text)]
     total = 0.0
-    engine.reset()
+    decoder.reset()
     for i in range(len(ids) - 1):
         first = i  # ids[first : i + 1] are appended, and ids[i + 1] is then predicted
-        if engine.length == limit:
-            engine.reset()
+        if decoder.length == limit:
+            decoder.reset()
             first = i - (limit - step)
-        total += _nats(engine.append(ids[first : i + 1]), ids[i + 1])
+        total += _nats(decoder.append(ids[first : i + 1]), ids[i + 1])
     return Score(total, len(ids) - 1, size)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from tinytx.runtime.engine import Logits
+from tinytx.runtime.decoder import Logits
 from tinytx.runtime.sampling import Sampler, Sampling
 from tinytx.runtime.text import TextStream
 

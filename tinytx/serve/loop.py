@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from tinytx.runtime.batch import PROMPT_CHUNK, Batch
-from tinytx.runtime.engine import Logits
+from tinytx.runtime.decoder import Logits
 from tinytx.serve.generation import Generation
 
 log = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ from tinytx.sweep.records import Outcome, Record
 from tinytx.sweep.study import SweepStudy
 from tinytx.sweep.watch import Watch
 from tinytx.tokenizer import Tokenizer
+from tinytx.train.recorded import without_folders
 from tinytx.workspace import Workspace
 
 
@@ -109,7 +110,9 @@ class Evaluator:
                     raise StopTrial(f"at epoch {message.epoch}")
 
         try:
-            done = self._run(Task(settings=as_dict(settings), folder=str(space.root)), listen)
+            done = self._run(
+                Task(settings=as_dict(without_folders(settings)), folder=str(space.root)), listen
+            )
         except TooSlow as slow:
             return self.study.finish_infeasible(trial, slow.breach, facts)
         except StopTrial as stop:

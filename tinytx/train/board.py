@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tinytx.errors import PrerequisiteError, TrainingError, os_errors_as
+from tinytx.packages import how_to_install
 from tinytx.train.metrics import EpochRecord
 from tinytx.train.progress import Reporter, StepReport
 
@@ -22,7 +23,7 @@ class BoardReporter(Reporter):
         except ImportError as error:
             raise PrerequisiteError(
                 "--tensorboard needs the package tensorboard, which is not installed",
-                "pip install 'tinytx[tensorboard]'",
+                how_to_install("tensorboard"),
             ) from error
         self._make_writer = SummaryWriter
         self.inner, self.folder = inner, folder

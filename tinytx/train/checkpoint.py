@@ -15,6 +15,7 @@ import torch
 from tinytx.config import Settings, as_dict, settings_from
 from tinytx.errors import CheckpointError, TrainingError, UsageError, os_errors_as
 from tinytx.train.model import Transformer
+from tinytx.train.recorded import without_folders
 from tinytx.workspace import atomic_file
 
 SCHEMA = 1
@@ -49,7 +50,8 @@ def model_content(
 ) -> dict[str, Any]:
     """What a model checkpoint holds: weights, settings, and the sha256 of what it was made of."""
     weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-    return {"model": weights, "settings": as_dict(settings), "hashes": dict(hashes), **facts}
+    plain = as_dict(without_folders(settings))
+    return {"model": weights, "settings": plain, "hashes": dict(hashes), **facts}
 
 
 def settings_of(content: dict[str, Any], path: Path) -> Settings:

@@ -15,8 +15,10 @@ from tinytx.train import checkpoint
 from tinytx.train.distributed import Group, failure, losses_as_errors, relayed
 from tinytx.train.job import Options, make_job
 from tinytx.train.launch import Launch
+from tinytx.train.metrics import metrics_to_plain
 from tinytx.train.progress import Reporter
-from tinytx.train.trainer import Job, Trainer, metrics_to_plain
+from tinytx.train.recorded import without_folders
+from tinytx.train.trainer import Job, Trainer
 from tinytx.workspace import Workspace, sha256_file
 
 
@@ -34,7 +36,7 @@ class Leader:
             self.group.share(
                 {
                     "code": 0,
-                    "settings": as_dict(job.settings),
+                    "settings": as_dict(without_folders(job.settings)),
                     "hashes": job.hashes,
                     "metrics": metrics_to_plain(job.metrics),
                     "files": _digests(job.workspace, resumed),

@@ -11,11 +11,12 @@ from tinytx import __version__
 from tinytx.config import Settings, as_dict
 from tinytx.errors import CheckpointError, CorpusError
 from tinytx.train import checkpoint, speed
-from tinytx.train.corpus.source import own_bits_per_byte
+from tinytx.train.corpus.source import own_bits_per_byte, recorded_files
 from tinytx.train.data import Tokens, open_tokens
 from tinytx.train.distributed import ALONE, Group
 from tinytx.train.memory import leave_out_compiler
 from tinytx.train.metrics import Metrics, now
+from tinytx.train.recorded import as_text
 from tinytx.train.trainer import Job
 from tinytx.workspace import Workspace, sha256_file
 
@@ -121,17 +122,18 @@ def make_job(
     _check_lengths(train, val, settings.model.max_seq_length)
     if state is None:
         threads = speed.set_up_torch(settings)
-        metrics = _new_metrics(settings, space, hashes, threads)
+        metrics = _new_metrics(settings, space, hashes, _facts(threads, group))
         precision = speed.choose_precision(settings, group.device)
         total = settings.training.epochs * len(train)
         compiled = speed.should_compile(settings, total, precision)
         name = str(precision).removeprefix("torch.")
-        metrics.machine |= {"precision": name, "compiled": compiled, "processes": group.world}
-        metrics.machine["device"] = speed.device_name(group.device)
+        metrics.machine |= {"precision": name, "compiled": compiled}
+        if reason := speed.lacks_compiler(settings, total):
+            metrics.machine["eager_because"] = reason
     else:
         metrics = _metrics_of(state, space)
-        speed.set_up_torch(settings, metrics.machine)
         metrics.interruptions += 1
+        metrics.move_to(_facts(speed.set_up_torch(settings, metrics.machine), group))
         precision = getattr(torch, metrics.machine["precision"])
         compiled = bool(metrics.machine["compiled"])
     if not compiled:
@@ -164,29 +166,38 @@ def _check_lengths(train: Tokens, val: Tokens, length: int) -> None:
             )
 
 
+def _facts(threads: int, group: Group) -> dict[str, Any]:
+    """What this process and its like run on."""
+    return {
+        **speed.machine_facts(threads),
+        "torch": str(torch.__version__),
+        "tinytx": __version__,
+        "processes": group.world,
+        "device": speed.device_name(group.device),
+    }
+
+
 def _new_metrics(
-    settings: Settings, space: Workspace, hashes: dict[str, str], threads: int
+    settings: Settings, space: Workspace, hashes: dict[str, str], machine: dict[str, Any]
 ) -> Metrics:
     return Metrics(
         run_id=str(uuid.uuid4()),
         started_at=now(),
-        config=as_dict(settings),
-        machine={
-            **speed.machine_facts(threads),
-            "torch": str(torch.__version__),
-            "tinytx": __version__,
-        },
+        config=as_dict(as_text(settings)),
+        machine=machine,
         corpus={
             "train_sha256": hashes["train_text"],
             "train_bytes": space.train_text.stat().st_size,
             "val_sha256": hashes["val_text"],
             "val_bytes": space.val_text.stat().st_size,
             "own_bits_per_byte": own_bits_per_byte(space.corpus_facts),
+            **recorded_files(space.corpus_facts, hashes["train_text"]),
         },
         tokenizer={
             "sha256": hashes["tokenizer"],
             "vocab_size": settings.tokenizer.vocab_size,
             "train_tokens": len(open_tokens(space.train_tokens)) - 1,
+            "made_with": space.stamp("tokenizer").made_with(space.tokenizer),
         },
         parameters=settings.parameters,
     )

@@ -28,6 +28,8 @@ class EpochRecord(msgspec.Struct, kw_only=True, frozen=True):
     """Wall clock, validation and checkpoints included."""
     tokens_per_second: float
     """Training alone."""
+    others_busy: float | None = None
+    """Cores that other programs kept busy meanwhile, on average, as far as the kernel tells."""
 
 
 class Metrics(msgspec.Struct, kw_only=True):
@@ -51,7 +53,15 @@ class Metrics(msgspec.Struct, kw_only=True):
     """Resident memory of the training process at its peak, and of its children; the largest where
     the run was resumed; None where the kernel tells none."""
     budgets: list[dict[str, Any]] = []
+    earlier_machines: list[dict[str, Any]] = []
+    """What ``machine`` was before the run was resumed on another one, or with other threads."""
     schema: int = SCHEMA
+
+    def move_to(self, facts: dict[str, Any]) -> None:
+        """The run goes on here: what it was computed with stays, where it runs may be new."""
+        if any(self.machine.get(name) != value for name, value in facts.items()):
+            self.earlier_machines.append(dict(self.machine))
+            self.machine |= facts
 
     def write(self, path: Path) -> None:
         """Replace the file. Raises :class:`TrainingError` when it cannot be written."""
@@ -76,3 +86,9 @@ def read_metrics(path: Path) -> Metrics:
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def metrics_to_plain(metrics: Metrics) -> dict[str, Any]:
+    """Metrics as dictionaries and lists, for a checkpoint."""
+    plain: dict[str, Any] = msgspec.to_builtins(metrics)
+    return plain

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from tinytx.config import ModelSettings
 from tinytx.pairs import NONE_BEFORE, pair_rows
+from tinytx.train.lookup import Table
 from tinytx.train.loss import Softmax, linear_cross_entropy, softmax_loss
 
 NORM_EPSILON = 1e-5
@@ -108,7 +109,7 @@ class Block(nn.Module):
 
     def __init__(self, model: ModelSettings, vocab_size: int, dropout: float) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocab_size, model.width)
+        self.embedding = Table(vocab_size, model.width)
         self.attention_norm = RMSNorm(model.width)
         self.attention = Attention(model)
         self.mlp_norm = RMSNorm(model.width)
@@ -134,8 +135,8 @@ class Transformer(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self.embedding = nn.Embedding(vocab_size, model.width)
-        self.pairs = nn.Embedding(model.pair_rows, model.width) if model.pair_rows else None
+        self.embedding = Table(vocab_size, model.width)
+        self.pairs = Table(model.pair_rows, model.width) if model.pair_rows else None
         self.pair_dropout = SharedDropout(pair_dropout, along=CHANNELS)
         self.blocks = nn.ModuleList(Block(model, vocab_size, dropout) for _ in range(model.layers))
         self.norm = RMSNorm(model.width)

@@ -9,6 +9,7 @@ One learning rate serves both: Muon's update is scaled to the size 0.2 per weigh
 typically has (Liu et al. 2025, "Muon is scalable for LLM training", arXiv 2502.16982).
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -134,3 +135,14 @@ class Optimizer:
         """Continue from :meth:`state_dict`. Raises ValueError when it is of another model."""
         for one, state in zip(self._all, states, strict=True):
             one.load_state_dict(state)
+
+
+def learning_rate(step: int, total: int, settings: Settings) -> float:
+    """Linear warm-up, then a cosine from the peak to its floor (arXiv 1608.03983, no restart)."""
+    hyper = settings.training
+    warmup = min(hyper.warmup_steps, total // 10)
+    if step < warmup:
+        return hyper.learning_rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, total - warmup)
+    floor = hyper.min_learning_rate
+    return hyper.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))

@@ -9,6 +9,7 @@
 Each phase is skipped when its stamp shows that it was done with the same settings and inputs.
 """
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from tinytx.tokenizer import Tokenizer
 from tinytx.train import prerequisites
 from tinytx.train.corpus import source
 from tinytx.train.corpus.source import own_bits_per_byte
-from tinytx.train.corpus.text import read_text
+from tinytx.train.corpus.text import check_plain
 from tinytx.train.data import write_tokens
 from tinytx.train.distributed import alone
 from tinytx.train.follow import Leader
@@ -32,9 +33,10 @@ from tinytx.train.memory import larger, peak_memory
 from tinytx.train.metrics import Judge, Metrics, now, read_metrics
 from tinytx.train.progress import Reporter
 from tinytx.train.speed import device_name, set_up_torch
-from tinytx.train.tokenizing import train_tokenizer
+from tinytx.train.tokenizing import made_with, train_tokenizer
 from tinytx.train.trainer import Job, Trainer
 from tinytx.train.validate import Validation, validate
+from tinytx.wording import counted
 from tinytx.workspace import (
     Workspace,
     atomic_write,
@@ -106,7 +108,7 @@ class Pipeline:
             for path in (space.train_text, space.val_text):
                 if not path.is_file():
                     raise CorpusError(f"--skip-corpus, but there is no {path}")
-                read_text(path)
+                check_plain(path)
             self._skip("corpus", "as asked")
             return
         stamp = space.stamp("corpus")
@@ -115,16 +117,19 @@ class Pipeline:
             self._skip("corpus", "unchanged")
             return
         corpus = source.obtain(settings, space.downloads, self.reporter)
+        train, val = corpus.train.encode(), corpus.val.encode()
         facts = {
             "source": corpus.source,
-            "train_bytes": len(corpus.train.encode()),
-            "val_bytes": len(corpus.val.encode()),
+            "train_bytes": len(train),
+            "val_bytes": len(val),
             "val_information_bits": corpus.val_information_bits,
+            "train_sha256": hashlib.sha256(train).hexdigest(),
+            "files": corpus.files,
         }
-        self.guard.check_texts(corpus.train.encode(), corpus.val.encode())
+        self.guard.check_texts(train, val)
         with os_errors_as(CorpusError, "write the corpus"):
-            atomic_write(space.train_text, corpus.train.encode())
-            atomic_write(space.val_text, corpus.val.encode())
+            atomic_write(space.train_text, train)
+            atomic_write(space.val_text, val)
             write_json(space.corpus_facts, facts)
             stamp.write(
                 as_dict(settings), inputs, [space.train_text, space.val_text, space.corpus_facts]
@@ -153,9 +158,11 @@ class Pipeline:
         elif stamp.matches(as_dict(settings), {"train": texts["train"]}):
             self._skip("tokenizer", "unchanged")
         else:
-            train_tokenizer(space.train_text, settings, space.tokenizer)
+            train_tokenizer(space.train_text, settings, space.tokenizer, self.reporter.warn)
             with os_errors_as(TokenizerError, "write the tokenizer's stamp"):
-                stamp.write(as_dict(settings), {"train": texts["train"]}, [space.tokenizer])
+                stamp.write(
+                    as_dict(settings), {"train": texts["train"]}, [space.tokenizer], made_with()
+                )
             self.reporter.note(f"{settings.vocab_size:,} pieces, unigram with byte fallback")
         self._tokens(texts)
 
@@ -195,6 +202,8 @@ class Pipeline:
             f"{trainer.model.parameter_count():,} parameters, {job.metrics.machine['precision']}, "
             f"{'compiled' if job.compiled else 'eager'}, {self._place(job)}"
         )
+        if state is None and (reason := job.metrics.machine.get("eager_because")):
+            self.reporter.warn(f"torch.compile cannot be used, steps take longer: {reason}")
         if job.compiled:
             self.reporter.note("compiling (once per machine and model shape, up to a minute)")
         trainer.warm_up()
@@ -215,8 +224,8 @@ class Pipeline:
         return metrics
 
     def _place(self, job: Job) -> str:
-        """What trains: "2 threads", or "2 processes, 1 threads each", or a GPU."""
-        threads = f"{job.metrics.machine['threads']} threads"
+        """What trains: "2 threads", or "2 processes, 1 thread each", or a GPU."""
+        threads = counted(job.metrics.machine["threads"], "thread")
         where = threads if self.group.device.type == "cpu" else device_name(self.group.device)
         return where if self.group.world == 1 else f"{self.group.world} processes, {where} each"
 

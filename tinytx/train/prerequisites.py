@@ -7,16 +7,26 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tinytx import cgroup
 from tinytx.errors import PrerequisiteError
+from tinytx.packages import how_to_install
 
 NEEDED_DISK = 2_000_000_000  # bytes
+NEEDED_MEMORY = 250_000_000
+"""Bytes: the smallest models take 250 MB in training, of which PyTorch itself is 225."""
 NEEDED_PYTHON = (3, 11)
 PACKAGES = ("torch", "sentencepiece", "numpy", "msgspec")
 
 
 def check(output: Path) -> list[str]:
     """What was found, a line each. Raises :class:`PrerequisiteError` with the remedy."""
-    return [check_python(), check_packages(), check_writable(output), check_disk(output)]
+    return [
+        check_python(),
+        check_packages(),
+        check_memory(),
+        check_writable(output),
+        check_disk(output),
+    ]
 
 
 def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> str:
@@ -31,9 +41,27 @@ def check_packages(names: tuple[str, ...] = PACKAGES) -> str:
     if missing:
         raise PrerequisiteError(
             f"training needs {', '.join(missing)}, which is not installed",
-            "pip install 'tinytx[train]'",
+            how_to_install(*missing),
         )
     return f"packages: {', '.join(names)}"
+
+
+def check_memory(root: Path = cgroup.ROOT, needed: int = NEEDED_MEMORY) -> str:
+    """What the machine and its control groups leave: below ``needed`` the kernel would end it."""
+    free = cgroup.available(root)
+    if free is None:
+        return "available memory: not known"
+    if free < needed:
+        groups = cgroup.memory(root)
+        remedy = "close other programs"
+        if groups.room == free:
+            remedy = f"raise the limit of {groups.of or 'the control groups of this process'}"
+        raise PrerequisiteError(
+            f"{free / 1e6:,.0f} MB of memory may be taken here; training needs {needed / 1e6:.0f} "
+            "at the very least",
+            remedy,
+        )
+    return f"{free / 1e6:,.0f} MB of memory may be taken"
 
 
 def check_writable(output: Path) -> str:

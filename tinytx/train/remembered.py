@@ -14,6 +14,7 @@ from typing import Any
 
 from tinytx.cache import cache_folder
 from tinytx.errors import TinytxError
+from tinytx.train.others import MUCH, Others
 from tinytx.workspace import write_json
 
 log = logging.getLogger(__name__)
@@ -24,10 +25,17 @@ MOST_BYTES = 100_000  # of a cache file; a larger one is none of ours
 def remembered(
     what: str, facts: Mapping[str, Any], among: Collection[str], measure: Callable[[], str]
 ) -> str:
-    """The answer of ``measure`` to the question ``what``, asked once for the same ``facts``."""
+    """The answer of ``measure`` to the question ``what``, asked once for the same ``facts``.
+
+    One that was found while other programs used the cores holds for this time only.
+    """
     if (known := recall(what, facts, among)) is not None:
         return known
+    others = Others()
     answer = measure()
+    if (others.look() or 0.0) > MUCH:
+        log.info("%s: %s, not kept: the machine is busy", what, answer)
+        return answer
     document, path = _document(what, facts)
     log.info("%s: %s (%s)", what, answer, path)
     with suppress(OSError, TinytxError):

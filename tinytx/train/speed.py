@@ -6,9 +6,7 @@ torch.compile 1.3 x eager, and keeping freed memory instead of giving it back to
 """
 
 import ctypes
-import os
 import platform
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,9 +15,12 @@ from typing import Any
 
 import torch
 
+from tinytx import compiler
+from tinytx.cgroup import quota_name, usable_cores
 from tinytx.config import Settings, as_dict
 from tinytx.errors import PrerequisiteError
 from tinytx.train.launch import Launch, read_launch
+from tinytx.train.others import MUCH, Others
 from tinytx.train.remembered import recall, remembered
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
@@ -65,8 +66,8 @@ def _threads_of(earlier: Mapping[str, Any]) -> int:
 
 def choose_threads(settings: Settings) -> int:
     """This process's share of the cores, or half of it where that is faster: two hardware threads
-    of one core, or a core that another program keeps busy, only hold up the rest. Measured once
-    per machine, shape and version of PyTorch.
+    of one core only hold up the rest. Measured once per machine, shape and version of PyTorch;
+    beside a busy program, which may end at any time, it is the whole share.
     """
     most = max(1, usable_cores() // read_launch().local_world)
     if most == 1:
@@ -78,19 +79,13 @@ def choose_threads(settings: Settings) -> int:
 
 def _fewer_faster(facts: Mapping[str, Any], most: int) -> str:
     """``most``, or half as many; fewer must be worth it."""
-    seconds = {}
+    seconds, others = {}, Others()
     for threads in (most, most // 2):
         torch.set_num_threads(threads)
         shape = (facts["rows"], facts["width"], 3 * facts["width"])
         seconds[threads] = _product_seconds(*shape, torch.float32)
-    return str(most // 2 if seconds[most // 2] < 0.95 * seconds[most] else most)
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    fewer = seconds[most // 2] < 0.95 * seconds[most] and (others.look() or 0.0) <= MUCH
+    return str(most // 2 if fewer else most)
 
 
 def choose_device(setting: str, launch: Launch) -> torch.device:
@@ -136,6 +131,7 @@ def _facts(settings: Settings, threads: int) -> dict[str, Any]:
     """What a measurement depends on: machine, PyTorch, and the shape of the products."""
     return {
         **machine_facts(threads),
+        "quota": quota_name(),
         "torch": str(torch.__version__),
         "rows": min(settings.training.at_once * settings.model.max_seq_length, 4_096),
         "width": settings.model.width,
@@ -164,16 +160,10 @@ def _product_seconds(rows: int, inner: int, columns: int, dtype: torch.dtype) ->
     return best
 
 
-def compiler_available() -> bool:
-    """Whether torch.compile can build its kernels here."""
-    named = os.environ.get("CXX")
-    return any(shutil.which(name) for name in (named, "g++", "c++", "clang++") if name)
-
-
 def should_compile(
     settings: Settings, total_tokens: int, precision: torch.dtype = torch.float32
 ) -> bool:
-    """Whether torch.compile pays: the user's choice, or a long run, a C++ compiler, and no
+    """Whether torch.compile pays: the user's choice, or a long run, a compiler that works, and no
     measurement (:func:`faster_form`) that found it to be slower here.
 
     A short run never measures: to compile takes longer than it could save.
@@ -181,10 +171,19 @@ def should_compile(
     choice = settings.training.compile
     if choice != "auto":
         return choice == "on"
-    work = 6.0 * settings.parameters * total_tokens
-    if work <= COMPILE_PAYS_FROM or not compiler_available():
+    if not _long(settings, total_tokens) or compiler.problem():
         return False
     return known_form(settings, precision) != "eager"
+
+
+def lacks_compiler(settings: Settings, total_tokens: int) -> str:
+    """Why a run that compiled steps would pay for cannot have them; nothing where it can."""
+    wanted = settings.training.compile == "auto" and _long(settings, total_tokens)
+    return compiler.problem() if wanted else ""
+
+
+def _long(settings: Settings, total_tokens: int) -> bool:
+    return 6.0 * settings.parameters * total_tokens > COMPILE_PAYS_FROM
 
 
 def known_form(settings: Settings, precision: torch.dtype) -> str | None:
@@ -212,17 +211,6 @@ def _form_facts(settings: Settings, precision: torch.dtype) -> dict[str, Any]:
         "windows": settings.training.at_once,
         "precision": str(precision),
     }
-
-
-def compile_options() -> dict[str, Any]:
-    """How torch.compile builds the kernels.
-
-    With PyTorch's own random numbers: drawn inside the kernels they would be drawn again for every
-    value that one mask covers. One C++ compiler at a time, unless the environment says otherwise:
-    two take 200 MB more at the peak, to save 8 s once per machine and model.
-    """
-    at_once = os.environ.get("TORCHINDUCTOR_COMPILE_THREADS", "")
-    return {"fallback_random": True, "compile_threads": int(at_once) if at_once.isdecimal() else 1}
 
 
 def machine_facts(threads: int) -> dict[str, str | int]:

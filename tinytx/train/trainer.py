@@ -7,29 +7,31 @@ the data order is a function of the seed and the epoch.
 
 import math
 import time
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 from torch import Tensor
 
+from tinytx import compiler
+from tinytx.cgroup import usable_cores
 from tinytx.config import Settings
 from tinytx.errors import CheckpointError, Interrupted, TrainingError
 from tinytx.train import checkpoint
+from tinytx.train.compiling import compiled_loss
 from tinytx.train.data import EpochOrder, Tokens
 from tinytx.train.distributed import ALONE, Group, LossFunction
 from tinytx.train.evaluate import evaluate
-from tinytx.train.loss import softmax_loss
 from tinytx.train.memory import larger, peak_memory
-from tinytx.train.metrics import EpochRecord, Metrics
+from tinytx.train.metrics import EpochRecord, Metrics, metrics_to_plain
 from tinytx.train.model import Transformer
-from tinytx.train.optimizer import Optimizer
+from tinytx.train.optimizer import Optimizer, learning_rate
 from tinytx.train.progress import Reporter, StepReport
 from tinytx.train.signals import StopRequest
-from tinytx.train.speed import compile_options, faster_form, known_form
+from tinytx.train.speed import faster_form, known_form
+from tinytx.train.waiting import Waiting
 from tinytx.workspace import Workspace
 
 CHECKPOINT_SECONDS = 60.0
@@ -72,10 +74,12 @@ class Trainer:
         group.prepare(self.model)
         self.optimizer = Optimizer(self.model, job.settings, job.precision)
         self.loss: LossFunction = self.model.loss
+        self._failed = ""  # why there are no compiled steps
         if job.compiled:
-            hidden = torch.compile(self.model.hidden, options=compile_options())
-            softmax = torch.compile(softmax_loss, options=compile_options())
-            self.loss = partial(self.model.loss, hidden=hidden, softmax=softmax)
+            try:
+                self.loss = compiled_loss(self.model)
+            except Exception as error:  # without a folder for temporary files, for example
+                self._failed = _first_line(error)
         self.epoch = 0  # epochs finished
         self.step = 0  # steps finished in the epoch under way
         self.loss_sum = 0.0  # over those steps
@@ -84,12 +88,13 @@ class Trainer:
         self.steps_in = [self._order(e).steps for e in range(self.hyper.epochs)]
         self.total_steps = sum(self.steps_in)
         self.best = math.inf
+        self.waiting = Waiting(torch.get_num_threads(), usable_cores())
 
     def warm_up(self) -> None:
         """A few forward and backward passes that change nothing: torch.compile builds its kernels
         now, so that no epoch's time contains it. Goes on eagerly when it cannot, or when a fresh
         run that may choose finds its kernels to be slower."""
-        random, failed, eager = torch.get_rng_state(), "", 0.0
+        random, failed, eager = torch.get_rng_state(), self._failed, 0.0
         inputs, targets = self._batch(self._order(self.epoch), 0)
         batch = inputs[: self.at_once], targets[: self.at_once]
         if undecided := self._may_choose_form():
@@ -103,15 +108,16 @@ class Trainer:
         except Exception as error:  # a broken compiler shows itself in many ways
             if not self.job.compiled:
                 raise
-            failed = str(error).strip().splitlines()[0]
+            failed = _first_line(error)
         self.model.train()
         if self.group.any(bool(failed)):
-            reason = failed or "it fails in another process"
+            reason = (failed and (compiler.problem() or failed)) or "it fails in another process"
             self.reporter.warn(f"torch.compile does not work here, going on without: {reason}")
-            self._go_on_eagerly()
+            self._go_on_eagerly(reason)
         elif self.group.any(undecided and self._eager_is_faster(eager, batch)):
-            self.reporter.note("steps are faster without torch.compile here: going on without")
-            self._go_on_eagerly()
+            reason = "steps are faster without torch.compile here"
+            self.reporter.note(f"{reason}: going on without")
+            self._go_on_eagerly(reason)
         self.model.zero_grad(set_to_none=True)
         torch.set_rng_state(random)
 
@@ -137,9 +143,9 @@ class Trainer:
             seconds.append(time.perf_counter() - began)
         return min(seconds)
 
-    def _go_on_eagerly(self) -> None:
+    def _go_on_eagerly(self, reason: str) -> None:
         self.job.compiled, self.loss = False, self.model.loss
-        self.job.metrics.machine["compiled"] = False
+        self.job.metrics.machine |= {"compiled": False, "eager_because": reason}
 
     def run(self) -> Metrics:
         """Train to the end. Raises :class:`Interrupted` after a checkpoint, or
@@ -149,7 +155,8 @@ class Trainer:
         if self.group.job and not self._steps_done():
             self._save_state()  # for torchrun to start from again
         self.reporter.begin(self.job.metrics.run_id, self._steps_done())
-        with StopRequest() as stop:
+        self.waiting.begin()
+        with StopRequest() as stop, closing(self.waiting):
             while self.epoch < self.hyper.epochs:
                 self._run_epoch(stop)
         self._save(self.job.workspace.final_model, self._model_content())
@@ -168,6 +175,8 @@ class Trainer:
             tokens_here += self.hyper.batch_size * self.length
             now = time.perf_counter()
             self._report(loss, tokens_here / (now - began))
+            if told := self.waiting.look():
+                self.reporter.note(told)
             if self.group.any(stop.requested):
                 self._save_state()
                 self.group.any(False)  # nobody ends before the state is saved
@@ -236,6 +245,7 @@ class Trainer:
                 learning_rate=learning_rate,
                 seconds=self._seconds_in_epoch(),
                 tokens_per_second=tokens_per_second,
+                others_busy=self.waiting.mean(),
             )
         )
         self.epoch, self.step, self.loss_sum, self.epoch_seconds = self.epoch + 1, 0, 0.0, 0.0
@@ -330,18 +340,5 @@ class Trainer:
         self.epoch_seconds, self.best = state["epoch_seconds"], state["best"]
 
 
-def learning_rate(step: int, total: int, settings: Settings) -> float:
-    """Linear warm-up, then a cosine from the peak to its floor (arXiv 1608.03983, no restart)."""
-    hyper = settings.training
-    warmup = min(hyper.warmup_steps, total // 10)
-    if step < warmup:
-        return hyper.learning_rate * (step + 1) / warmup
-    progress = (step - warmup) / max(1, total - warmup)
-    floor = hyper.min_learning_rate
-    return hyper.learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
-def metrics_to_plain(metrics: Metrics) -> dict[str, Any]:
-    """Metrics as dictionaries and lists, for a checkpoint."""
-    plain: dict[str, Any] = msgspec.to_builtins(metrics)
-    return plain
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,5 +1,6 @@
 """Reports and runs in turns, judged: what differs, what cannot be compared, what is warned of."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def make(tree: Tree) -> Make:
         facts: dict[str, Any] | None = None,
         machine_changes: dict[str, Any] | None = None,
     ) -> Report:
-        one = msgspec.structs.replace(machine, **(machine_changes or {}))
+        one = dataclasses.replace(machine, **(machine_changes or {}))
         bundle = BundleFacts(
             id="c0ffee", path="x", files={"model.onnx": 9_000_000}, parameters=1,
             precision="float32", bits_per_byte=1.2, val_sha256="v", tokenizer_sha256="t",
@@ -152,6 +153,8 @@ def test_three_noisy_processes_prove_no_5_per_cent_and_say_so(make: Make) -> Non
     [
         ({"processor": "Cortex-A72"}, "processor 'AMD EPYC' and 'Cortex-A72'"),
         ({"usable_cores": 1}, "usable cores 2 and 1"),
+        ({"cpu_quota": 0.5}, "usable cores 2 and 0.5"),
+        ({"device": "Raspberry Pi 5"}, "device '' and 'Raspberry Pi 5'"),
         ({"emulation": ["a sign"]}, "emulated False and True"),
     ],
 )
@@ -164,6 +167,16 @@ def test_reports_of_different_machines_are_refused_unless_told_to(
     assert "--different-machines" in raised.value.remedy
     eligibility.check_reports(a, b, different_machines=True)
     assert any(words in warning for warning in compare_reports(a, b).warnings)
+
+
+def test_a_bare_report_beside_one_of_a_container_is_said(make: Make) -> None:
+    held = {"container": "Docker", "group_limit": 512_000_000, "cpu_quota": 2.0}
+    a, b = make(seed=1), make(seed=2, machine_changes=held)
+    eligibility.check_reports(a, b)
+    (told,) = [one for one in compare_reports(a, b).warnings if "surroundings" in one]
+    assert "container 'none' and 'Docker'" in told
+    assert "memory limit None and 512000000" in told
+    assert "CPU quota None and 2.0" in told
 
 
 def test_reports_of_different_settings_are_refused_unless_told_to(make: Make) -> None:
@@ -297,3 +310,20 @@ def test_shares_are_told_in_per_cent(part: float, told: str) -> None:
 
 def test_no_change_has_no_sign() -> None:
     assert signed(0.0) == signed(-0.000001) == "0.00 %"
+
+
+def test_medians_that_go_the_other_way_than_the_change_are_pointed_out(make: Make) -> None:
+    """B's median is higher, and its mean (of logarithms), which is what is tested, lower."""
+
+    def timed(*milliseconds: float) -> Report:
+        answers = [Answer(samples_ns=[int(ms * MS)] * 100) for ms in milliseconds]
+        return make(changes={"scenarios": [scenario("next token at 16", "next_token", answers)]})
+
+    comparison = compare_reports(timed(1.0, 1.0, 1.0), timed(0.5, 1.1, 1.1))
+    assert comparison.warnings[0] == (
+        "next token at 16, p10, next token at 16, median, next token at 16, p95: the medians of A "
+        "and B go one way and the change the other; the change is what counts, it is taken over "
+        "all processes"
+    )
+    agreeing = compare_reports(timed(1.0, 1.0, 1.0), timed(1.1, 1.1, 1.2))
+    assert not any("the other" in warning for warning in agreeing.warnings)

@@ -43,6 +43,30 @@ def test_machines_and_threads_are_never_on_one_line(tmp_path: Path, store: Store
     assert "AMD EPYC, x86_64, 2 of 2 cores, 1 thread, float32, emulated" in told
 
 
+def test_bare_reports_and_those_of_containers_are_never_on_one_line(
+    tmp_path: Path, store: Store
+) -> None:
+    store("a")
+    store("b", {"container": "Docker", "group_limit": 512_000_000, "cpu_quota": 1.0})
+    store("c", {"cpu_quota": 0.5})
+    limits = {"memory": 512_000_000}
+    facts = {"engine": "Docker 26", "image": "tinytx:runtime", "image_id": "x", "limits": limits}
+    store("d", container=facts)
+    bare = "AMD EPYC, x86_64, 2 of 2 cores, 1 thread, float32"
+    assert {one.machine for one in read_history(tmp_path).series} == {
+        bare,
+        f"{bare}, in a container, at most 512 MB, a quota of 1 core",
+        f"{bare}, a quota of 0.5 cores",
+        f"{bare}, in a container, at most 512 MB",
+    }
+
+
+def test_two_boards_in_containers_are_two_machines(tmp_path: Path, store: Store) -> None:
+    store("a", {"device": "Raspberry Pi 4", "container": "Docker"})
+    store("b", {"device": "Raspberry Pi 5", "container": "Docker"})
+    assert len(read_history(tmp_path).series) == 2
+
+
 def test_reports_come_in_the_order_of_their_dates_not_of_their_names(
     tmp_path: Path, store: Store
 ) -> None:
@@ -50,6 +74,24 @@ def test_reports_come_in_the_order_of_their_dates_not_of_their_names(
         store(name, started_at=f"2026-01-0{day}T00:00:00+00:00")
     (series,) = read_history(tmp_path).series
     assert [point.file for point in series.points] == ["b.json", "c.json", "a.json"]
+
+
+def test_moments_are_compared_as_moments_whatever_their_zone_and_what_is_none_comes_first(
+    tmp_path: Path, store: Store
+) -> None:
+    store("a", started_at="2026-01-02T01:00:00+05:00")  # 20:00 of the day before, in UTC
+    store("b", started_at="2026-01-01T23:00:00Z")
+    store("c", started_at="2026-01-01T21:00:00")  # no zone: UTC
+    store("d", started_at="yesterday")
+    (series,) = read_history(tmp_path).series
+    assert [point.file for point in series.points] == ["d.json", "a.json", "c.json", "b.json"]
+    assert [point.date for point in series.points] == ["no date", *["2026-01-01"] * 3]
+
+
+def test_a_machine_of_one_core_has_one_core(tmp_path: Path, store: Store) -> None:
+    store("a", {"cores": 1, "usable_cores": 1})
+    (series,) = read_history(tmp_path).series
+    assert series.machine == "AMD EPYC, x86_64, 1 of 1 core, 1 thread, float32"
 
 
 def test_a_budget_that_some_reports_lack_has_gaps(tmp_path: Path, store: Store) -> None:

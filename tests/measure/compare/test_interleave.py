@@ -4,6 +4,7 @@ import runpy
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tinytx.measure.compare.comparing import compare_bundles
 from tinytx.measure.compare.findings import Comparison, Finding
 from tinytx.measure.compare.interleave import Interleaved, InterleaveSettings, interleave
 from tinytx.measure.policy.scenarios import NextToken, Scenarios
+from tinytx.measure.record.protocol import Answer
 from tinytx.measure.run.bench import Progress
 
 Tree = Callable[..., Path]
@@ -138,7 +140,37 @@ def test_under_emulation_latency_proves_nothing(
 
 def test_too_few_steps_in_a_process_are_warned_of(run: Callable[..., Any]) -> None:
     few = run(b={"body": "answer['samples_ns'] = [5] * 7"}, kinds=("next_token",))
-    assert any("time for 7 steps only" in warning for warning in compare_bundles(few).warnings)
+    told = "a process measured 7 steps only: a longer --time-limit helps"
+    assert told in compare_bundles(few).warnings
+
+
+def test_medians_that_go_the_other_way_than_the_pairs_are_pointed_out(
+    run: Callable[..., Any],
+) -> None:
+    """The median of A is 20 ms and of B 21, yet B is the faster one in most pairs."""
+    measured = run(kinds=("next_token",))
+    for scenario in measured.scenarios:
+        scenario.pairs[:] = [
+            (Answer(samples_ns=[a * 1_000_000] * 100), Answer(samples_ns=[b * 1_000_000] * 100))
+            for a, b in ((18, 21), (20, 17), (40, 30))
+        ]
+    comparison = compare_bundles(measured)
+    (told,) = [one for one in comparison.warnings if "the medians of A and B go one way" in one]
+    assert told.endswith("the change is what counts, it is taken pair by pair")
+    figure = comparison.figures[0]
+    assert figure.a is not None and figure.b is not None and figure.difference is not None
+    assert figure.a.amount < figure.b.amount
+    assert figure.difference.change < 0.0
+
+
+def test_more_time_is_not_advised_where_the_scenarios_ask_for_so_few_steps(
+    run: Callable[..., Any],
+) -> None:
+    few = run(kinds=("next_token",), b={"body": "answer['samples_ns'] = [5] * 7"})
+    token = msgspec.structs.replace(few.policy.next_token, first_look=7)
+    asked = replace(few, policy=msgspec.structs.replace(few.policy, next_token=token))
+    told = "a process measured 7 steps only: the scenarios ask for no more"
+    assert told in compare_bundles(asked).warnings
 
 
 def test_a_bundle_that_changes_meanwhile_is_refused(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tinytx.measure.limits.groups import Place
-from tinytx.measure.limits.hierarchy import Obstacle, find_place
+from tinytx.measure.limits.hierarchy import find_place
+from tinytx.measure.limits.parameters import Obstacle
 
 Tree = Callable[..., Path]
 
@@ -149,9 +150,90 @@ def test_the_other_states_of_a_raspberry_pi(
     assert remedy in found.remedy
 
 
+BOTH = "rootwait cgroup_enable=memory cgroup_memory=1 cgroup_disable=memory"
+FILE = "boot/firmware/cmdline.txt"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "remedy"),
+    [
+        (  # the last one wins, whoever wrote it
+            {"proc/cmdline": f"{PI_CMDLINE} {BOTH}", FILE: f"{BOTH}\n"},
+            f"/{FILE} has cgroup_disable=memory, after cgroup_enable=memory, and the last one wins",
+            f"take cgroup_disable=memory out of /{FILE} and reboot",
+        ),
+        (
+            {"proc/cmdline": f"cgroup_enable=memory {PI_CMDLINE}"},
+            "cgroup_disable=memory comes after cgroup_enable=memory",
+            f"put cgroup_enable=memory at the end of the one line in /{FILE}",
+        ),
+        (
+            {FILE: "rootwait\ncgroup_enable=memory cgroup_memory=1\n"},
+            "on a line of its own, and only the first line is read",
+            f"put cgroup_enable=memory at the end of the first line of /{FILE} and reboot",
+        ),
+        (
+            {FILE: "rootwait cgroup_enable=cpuset,memory\n", "proc/stat": "cpu 1\nbtime 1\n"},
+            "has cgroup_enable=memory already, which counts from the next start",
+            "reboot",
+        ),
+        (
+            {FILE: "rootwait cgroup_enable=memory\n", "proc/stat": "cpu 1\nbtime 99999999999\n"},
+            "the kernel was started after that was written and was not given it",
+            "look for `cmdline=` or `os_prefix=` in config.txt",
+        ),
+    ],
+)
+def test_advice_that_did_not_help_is_not_given_again(
+    tree: Tree, changes: dict[str, str | None], reason: str, remedy: str
+) -> None:
+    found = obstacle(tree("pi4", {**PI, **changes}))
+    assert reason in found.reason
+    assert found.remedy.startswith(remedy)
+
+
+def test_a_pi_in_a_container_is_known_and_advised_to_go_to_the_host(tree: Tree) -> None:
+    hidden = {".dockerenv": "", FILE: None, "proc/device-tree/model": None}
+    found = obstacle(tree("pi4", {**PI, **hidden}))
+    assert "as Raspberry Pi OS starts its kernel" in found.reason
+    assert found.remedy.startswith("on the host, not in this container: add cgroup_enable=memory")
+
+
+@pytest.mark.parametrize("files", [V1, V2, DELEGATED])
+def test_in_a_container_nobody_is_sent_to_systemd(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]
+) -> None:
+    root = tree("vm", {**files, "run/.containerenv": ""})
+
+    def forbidden(path: Path) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", forbidden)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert "tinytx bench --container" in obstacle(root).remedy
+
+
 @pytest.mark.parametrize(
     ("files", "reason", "remedy"),
     [
+        (
+            {"proc/cmdline": "quiet cgroup_enable=memory cgroup_disable=memory"},
+            "cgroup_disable=memory, and cgroup_enable=memory beside it did not help",
+            "take cgroup_disable=memory out",
+        ),
+        (
+            {"proc/cmdline": "cgroup_enable=memory", "proc/cgroups": "memory\t0\t1\t0\n"},
+            "which ignores cgroup_enable=memory",
+            "use another kernel",
+        ),
+        (
+            {
+                "etc/default/grub": 'GRUB_CMDLINE_LINUX="cgroup_enable=memory"\n',
+                "proc/cgroups": "memory\t0\t1\t0\n",
+            },
+            "/etc/default/grub has cgroup_enable=memory already",
+            "sudo update-grub",
+        ),
         ({"proc/cmdline": "quiet cgroup_disable=memory"}, "cgroup_disable=memory", "take"),
         (
             {

@@ -5,8 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tinytx.measure.machine.conditions import breaches, processor_use, touching, waiting
+from tinytx.measure.machine.conditions import (
+    breaches,
+    open_questions,
+    processor_use,
+    quota,
+    touching,
+    waiting,
+)
 from tinytx.measure.machine.facts import Machine, observe
+from tinytx.measure.machine.watch import Observation
 
 Tree = Callable[..., Path]
 
@@ -58,7 +66,7 @@ BOTH = {"latency": True, "memory": True}
         ("pi4", {THROTTLED: "0"}, {THROTTLED: "1"}, LATENCY),  # under-voltage after
         ("pi4", {THROTTLED: "0"}, {THROTTLED: "40000"}, LATENCY),  # happened in between
         ("pi4", {THROTTLED: "50000"}, {THROTTLED: "50000"}, NOTHING),  # long ago
-        ("vm", {THROTTLED: None}, {HEAT: "3"}, LATENCY),
+        ("vm", {HEAT: "0"}, {HEAT: "3"}, LATENCY),
         ("vm", {HEAT: "3"}, {HEAT: "3"}, NOTHING),
         ("pi4", {GOVERNOR: "powersave"}, {GOVERNOR: "powersave"}, LATENCY),
         ("vm", {GOVERNOR: "powersave", DRIVER: "intel_pstate"}, {}, NOTHING),
@@ -113,3 +121,23 @@ def test_shares_of_processor_time_are_those_computed_by_hand(tree: Tree) -> None
 def test_too_short_a_time_tells_nothing(tree: Tree) -> None:
     after = {"proc/stat": stat(1090, 9000, 5), "proc/self/stat": own(0)}
     assert processor_use(*looks(tree, "vm", {}, after)) is None
+
+
+def test_a_quota_that_stopped_a_worker_while_it_sampled_is_named() -> None:
+    calm, none, stopped = (100, 2_000_000_000), (None, 2_000_000_000), (400_000, 2_000_000_000)
+    assert quota([calm, none, (5, 0)], 0.5) == []
+    (breach,) = quota([calm, stopped, stopped], 0.5)
+    assert (breach.name, breach.touches) == ("quota", ("latency",))
+    assert breach.reason == "a CPU quota of 0.5 cores throttled it for 0.8 s"
+    (either,) = waiting([0.5], (), 0.5)
+    assert either.reason.startswith("other programs, or a CPU quota of 0.5 cores, kept the proc")
+    (unnamed,) = quota([stopped], None)
+    assert unnamed.reason == "a CPU quota throttled it for 0.4 s"
+
+
+def test_a_flag_that_fell_and_rose_between_two_looks_counts(tree: Tree) -> None:
+    one, none = (observe(tree("pi4", {THROTTLED: text}), "aarch64") for text in ("40000", "0"))
+    assert breaches(one, one) == []
+    told = open_questions(Observation(before=one, after=one))
+    assert told == "not known: whether throttling came again, set before and never cleared"
+    assert open_questions(Observation(before=none, after=none)) == ""

@@ -20,9 +20,7 @@ def test_a_virtual_machine_is_read(tree: Tree) -> None:
     assert (machine.swap_total, machine.swap_used) == (1_024_000, 614_400)
     assert (machine.governor, machine.throttled, machine.device) == ("", None, "")
     assert machine.emulation == []
-    assert machine.counters == Counters(
-        busy=1205, idle=50010, stolen=3, own=154, swapped_pages=30, throttle_events=0
-    )
+    assert machine.counters == Counters(busy=1205, idle=50010, stolen=3, own=154, swapped_pages=30)
 
 
 def test_a_raspberry_pi_is_read(tree: Tree) -> None:
@@ -47,6 +45,33 @@ def test_the_under_voltage_alarm_stands_in_for_the_flags(tree: Tree) -> None:
         "sys/class/hwmon/hwmon1/in0_lcrit_alarm": "1\n",
     }
     assert observe(tree("pi4", alarm), "aarch64").throttled == 1
+
+
+CPUINFO = (
+    "processor\t: 0\nCPU part\t: 0xd08\n\nSerial\t\t: 100000002a4b\nModel\t\t: Raspberry Pi 4\n"
+)
+
+
+def test_a_board_is_known_by_the_kernel_where_a_container_hides_the_firmware(tree: Tree) -> None:
+    hidden = {"proc/device-tree/model": None, "proc/cpuinfo": CPUINFO, ".dockerenv": ""}
+    machine = observe(tree("pi4", hidden), "aarch64")
+    assert (machine.device, machine.processor) == ("Raspberry Pi 4", "Cortex-A72")
+    assert machine.container == "Docker"
+    assert "2a4b" not in str(machine)
+
+
+def test_limits_and_quotas_of_the_groups_above_are_facts(tree: Tree) -> None:
+    files = {
+        "proc/self/cgroup": "0::/a/b\n",
+        "sys/fs/cgroup/a/memory.max": "300000000\n",
+        "sys/fs/cgroup/a/memory.current": "100000000\n",
+        "sys/fs/cgroup/a/b/memory.max": "max\n",
+        "sys/fs/cgroup/a/b/cpu.max": "50000 100000\n",
+        "sys/fs/cgroup/a/b/cpu.stat": "nr_throttled 3\nthrottled_usec 1234\n",
+    }
+    machine = observe(tree("vm", files), "x86_64")
+    assert (machine.group_limit, machine.group_room) == (300_000_000, 200_000_000)
+    assert (machine.cpu_quota, machine.counters.quota_stalled_us) == (0.5, 1_234)
 
 
 def test_the_worst_governor_and_the_slowest_core_are_told(tree: Tree) -> None:

@@ -87,6 +87,7 @@ def test_memory_pressure_is_the_total_of_some(tree: Tree) -> None:
 
 def test_no_sensor_is_never_an_error(tmp_path: Path) -> None:
     assert sensors.throttled(tmp_path) is None
-    assert sensors.throttle_events(tmp_path) == 0
+    assert sensors.throttle_events(tmp_path) is None
+    assert sensors.throttle_sources(tmp_path) == []
     assert sensors.temperatures(tmp_path) == {}
     assert sensors.cooling(tmp_path) == []

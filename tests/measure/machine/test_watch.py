@@ -1,12 +1,16 @@
 """Looks before, between and after, and what does not count."""
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinytx.measure.machine.conditions import all_breaches
 from tinytx.measure.machine.facts import Counters
+from tinytx.measure.machine.throttling import Sampler
 from tinytx.measure.machine.watch import Watch, difference
 
 Tree = Callable[..., Path]
@@ -63,6 +67,42 @@ def test_a_look_between_sees_the_heat_of_that_moment(tree: Tree) -> None:
         48_199,
         50_000,
     )
+
+
+def test_a_flag_that_is_soon_forgotten_is_seen_while_a_worker_runs(tree: Tree) -> None:
+    root = tree("pi4")
+    flags = root / "sys/devices/platform/soc/soc:firmware/get_throttled"
+    with Watch(root) as watch:
+        flags.write_text("40000\n")  # it rose, and the driver makes the firmware forget it
+        watch._sampler.look()
+        flags.write_text("0\n")
+        watch.glance("memory")
+        watch.glance("next token")
+        seen = watch.finish()
+    assert [moment.throttled for moment in seen.during] == [0, 0]
+    assert [moment.throttled_between for moment in seen.during] == [0x40000, 0]
+    (breach,) = [one for one in all_breaches(seen) if one.name == "throttled"]
+    assert breach.reason == "the Raspberry Pi reports throttling (0x40000)"
+
+
+def test_the_thread_that_watches_flags_looks_by_itself_and_ends(tree: Tree) -> None:
+    root = tree("pi4")
+    flags = root / "sys/devices/platform/soc/soc:firmware/get_throttled"
+    sampler = Sampler(root, interval=0.01)
+    flags.write_text("20002\n")
+    deadline = time.monotonic() + 20.0
+    while not (seen := sampler.take()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    sampler.stop()
+    assert seen == 0x20002
+    assert not [thread for thread in threading.enumerate() if thread.name == "flags"]
+
+
+def test_where_there_are_no_flags_there_is_no_thread(tree: Tree) -> None:
+    with Watch(tree("vm")) as watch:
+        watch.glance("memory")
+        assert not [thread for thread in threading.enumerate() if thread.name == "flags"]
+        assert watch.finish().during[0].throttled_between is None
 
 
 def test_this_machine_can_be_watched() -> None:

@@ -1,6 +1,7 @@
 """The page of a report: complete, closed to the network, readable, and safe from its contents."""
 
 import base64
+import dataclasses
 import hashlib
 import re
 from collections.abc import Callable
@@ -108,10 +109,11 @@ def hostile(value: Any) -> Any:
 
 def made_hostile(report: Report) -> Report:
     """Every text that a manifest, a machine or a file could have put into it."""
-    machine = replace(
+    machine = dataclasses.replace(
         report.before, processor=HOSTILE, device=HOSTILE, architecture=HOSTILE,
         features=[HOSTILE], governor=HOSTILE, frequency_driver=HOSTILE, kernel=HOSTILE,
         python=HOSTILE, versions={HOSTILE: HOSTILE}, emulation=[HOSTILE],
+        container=HOSTILE, throttle_sources=[HOSTILE],
     )  # fmt: skip
     rows = [replace(row, reason=HOSTILE, basis=HOSTILE) for row in report.budgets]
     scenarios = [
@@ -215,3 +217,13 @@ def test_a_proven_limit_is_told_with_its_canary_and_another_one_with_its_reason(
     assert "The limit was not enforced" in text
     assert "run it as root" in text
     assert "Memory limit" not in read(html.render(report)).text
+    outer = LimitProof(False, 512_000_000, "", "read-only", "not run", "x", holds=512_000_000)
+    text = read(html.render(replace(report, limit=outer))).text
+    assert "The bench could enforce no limit, but one set from outside holds it" in text
+    assert "a limit of 512 MB, set from outside, holds the bench and the model together" in text
+
+
+def test_a_moment_of_another_zone_is_told_in_utc() -> None:
+    assert html.when("2026-01-02T01:30:00+05:00") == "1 January 2026, 20:30 UTC"
+    assert html.when("2026-01-02T01:30:00") == "2 January 2026, 01:30 UTC"
+    assert html.when("") == "an unknown time"

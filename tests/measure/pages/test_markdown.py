@@ -1,5 +1,6 @@
 """Markdown for a pull request: complete, and hostile text stays text."""
 
+import dataclasses
 import re
 
 import pytest
@@ -52,7 +53,9 @@ HOSTILE = (
 def test_an_independent_reader_finds_no_markup_in_hostile_text(report: Report) -> None:
     def told(name: str) -> Report:
         rows = [replace(row, reason=name, basis=name) for row in report.budgets]
-        machine = replace(report.after, processor=name, device=name, kernel=name, governor=name)
+        machine = dataclasses.replace(
+            report.after, processor=name, device=name, kernel=name, governor=name
+        )
         bundle = replace(report.bundle, id=name, path=name, precision=name)
         scenarios = [replace(one, name=name) for one in report.scenarios]
         return replace(report, budgets=rows, before=machine, after=machine, bundle=bundle,

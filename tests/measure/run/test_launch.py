@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tinytx.errors import BundleError
+from tinytx.errors import BundleError, LibraryError
 from tinytx.measure.limits.groups import GroupUse, Place, temporary_group, up_to_a_page
 from tinytx.measure.policy.scenarios import SamplingPolicy, WarmUp
 from tinytx.measure.record.protocol import Task
@@ -65,6 +65,13 @@ def test_a_bundle_error_of_the_worker_is_one_of_the_bench() -> None:
         run_worker(TASK, 20, python(f"print({answer!r})"))
 
 
+def test_a_library_that_is_too_old_for_the_worker_is_an_error_of_the_bench() -> None:
+    answer = {"error": "old", "error_kind": "LibraryError", "error_remedy": "install a newer one"}
+    with pytest.raises(LibraryError, match="old") as info:
+        run_worker(TASK, 20, python(f"print({json.dumps(answer)!r})"))
+    assert info.value.remedy == "install a newer one"
+
+
 DIES = """
 import glob, os
 group = glob.glob(FOLDER + "/tinytx-*")[0]
@@ -77,7 +84,7 @@ os.kill(os.getpid(), 9)
     ("limit", "words"),
     [
         (64_000_000, "was killed by the kernel at the memory limit of 64 MB"),
-        (None, "was killed by the kernel"),
+        (None, "was killed by the kernel for want of memory"),
     ],
 )
 def test_a_worker_that_its_group_s_limit_kills_says_so(
@@ -89,6 +96,16 @@ def test_a_worker_that_its_group_s_limit_kills_says_so(
         (group.folder / "cgroup.procs").write_text("")
     assert run.trouble.endswith(words)
     assert run.group == GroupUse(0, size, 3, 1)
+
+
+def test_a_worker_that_another_limit_killed_is_not_charged_to_its_own(
+    tmp_path: Path, kernel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with temporary_group(Place(2, tmp_path), up_to_a_page(64_000_000)) as group:
+        monkeypatch.setattr(group, "use", lambda: GroupUse(4_096, 64_000_000, 0, 1))
+        run = run_worker(TASK, 20, python("import os; os.kill(os.getpid(), 9)"), group)
+        (group.folder / "cgroup.procs").write_text("")
+    assert "by the kernel before it came to its limit of 64 MB: a group above" in run.trouble
 
 
 def test_a_worker_in_a_group_answers_as_ever_and_the_group_s_view_comes_with_it(

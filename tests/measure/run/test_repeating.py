@@ -145,6 +145,21 @@ def test_who_waits_while_nobody_else_runs_is_in_its_own_way(
     assert (row.verdict, "50% of the time" in row.reason) == (Verdict.INVALID, True)
 
 
+def test_who_is_stopped_by_its_quota_blames_nobody_else_and_is_not_measured_again(
+    tiny_bundle: Path, policy: Scenarios, tree: Tree
+) -> None:
+    files = {"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/cpu.max": "50000 100000\n"}
+    busy = "stat(100, 100, 0); answer['waited'] = 0.5; answer['quota_us'] = 60_000"
+    report, row = bench(tiny_bundle, policy, tree("vm", files), busy)
+    assert thrown_away(report) == []
+    assert row.verdict is Verdict.INVALID
+    assert row.reason == "a CPU quota of 0.5 cores throttled it for 0.18 s"
+    _, row = bench(
+        tiny_bundle, policy, tree("vm", files), "stat(9, 200, 0); answer['quota_us'] = 9"
+    )
+    assert row.verdict is Verdict.PASS
+
+
 @pytest.mark.parametrize(
     ("elapsed", "waited", "words"),
     [

@@ -56,6 +56,33 @@ def test_too_few_samples_in_one_process_leave_no_upper_bound() -> None:
     figure = latency_figure([timed([10] * 128, [10] * 128, [10] * 20)], POLICY)
     assert figure.upper is None
     assert "at 16: 20 steps, worth 20 independent ones, were too few" in figure.unproven
+    assert figure.unproven.endswith("a longer --time-limit adds more")
+
+
+def test_more_time_is_not_advised_to_who_has_all_the_steps_that_the_scenarios_allow() -> None:
+    policy = Scenarios(next_token=NextToken(first_look=16, least_seconds=0, most=20))
+    figure = latency_figure([timed([10] * 20, [10] * 20, [10] * 20)], policy)
+    assert figure.unproven == (
+        "next token at 16: 20 steps, worth 20 independent ones, were too few to decide; "
+        "it had all of next_token.most = 20 steps: only --scenarios allows more"
+    )
+
+
+@pytest.mark.parametrize("most", [256, 257])
+def test_open_bounds_are_narrowed_by_time_only_where_a_process_may_have_more_steps(
+    most: int,
+) -> None:
+    policy = Scenarios(next_token=NextToken(first_look=128, least_seconds=0, most=most))
+    scattered = [(i * 7919) % 1000 for i in range(256)]
+    figure = latency_figure([timed(scattered, scattered, scattered)], policy)
+    assert figure.unproven.startswith("the limit lies between the bounds; ")
+    assert ("--time-limit" in figure.unproven) == (most > 256)
+    assert ("--scenarios" in figure.unproven) == (most == 256)
+
+
+def test_one_step_is_one_step() -> None:
+    figure = latency_figure([timed([10], [10], [10])], POLICY)
+    assert "at 16: 1 step, worth" in figure.unproven
 
 
 def test_the_process_whose_slow_steps_cluster_most_is_the_one_that_proves_nothing() -> None:

@@ -77,6 +77,9 @@ CASES = {
     "a Pi that was throttled before and again while a worker had just ended": Case(
         "pi4", LATENCY, "reports throttling", {FLAGS: "40000"}, {FLAGS: "40004"}, {FLAGS: "40000"}
     ),
+    "a Pi that was throttled before, whose driver made the firmware forget, and then again": Case(
+        "pi4", LATENCY, "reports throttling", {FLAGS: "40000"}, {FLAGS: "0"}, {FLAGS: "40000"}
+    ),
     "a Pi that was throttled long ago": Case("pi4", set(), "", {FLAGS: "50000"}),
     "a Pi with under-voltage": Case("pi4", LATENCY, "under-voltage (0x50001)", {FLAGS: "50001"}),
     "a Pi whose kernel hides the flags": Case(
@@ -107,7 +110,7 @@ CASES = {
         "vm",
         LATENCY,
         "because of heat (7 times)",
-        {},
+        {f"{CPU}/cpu1/thermal_throttle/core_throttle_count": "0"},
         {f"{CPU}/cpu1/thermal_throttle/core_throttle_count": "7"},
     ),
     "powersave on the second core alone": Case(

@@ -116,6 +116,114 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.whole(self.body)
 
+    def part(self, start: int, end: int, total: object, **headers: object) -> None:
+        """Bytes ``start`` to ``end`` of the file, called a part of ``total``."""
+        about = f"bytes {start}-{end - 1}/{total}"
+        self.begin(206, Content_Length=end - start, Content_Range=about, **headers)
+        self.wfile.write(self.body[start:end])
+
+    def broken_off(self, etag: str = '"v1"') -> None:
+        self.begin(200, Content_Length=len(self.body), ETag=etag)
+        self.wfile.write(self.body[:3_000])
+
+    def rest_or_whole(self, total: object, **headers: object) -> None:
+        """Breaks off once, then sends the rest as a part of ``total``; else the whole."""
+        if self.headers.get("Range"):
+            self.part(3_000, len(self.body), total, **headers)
+        elif self.fails():
+            self.broken_off()
+        else:
+            self.whole(self.body, ETag='"v1"')
+
+    def answer_part_of_a_shorter_file(self) -> None:
+        """What remains of a file that was cut meanwhile, by a server that ignores If-Range."""
+        if self.headers.get("Range"):
+            self.part(3_000, 4_000, 4_000)
+        elif self.fails():
+            self.broken_off()
+        else:
+            self.whole(self.body)
+
+    def answer_part_of_a_longer_file(self) -> None:
+        self.rest_or_whole(len(self.body) + 7, ETag='"v1"')
+
+    def answer_part_of_a_changed_file(self) -> None:
+        self.rest_or_whole(len(self.body), ETag='"v2"')
+
+    def answer_part_of_a_later_file(self) -> None:
+        """The same with dates."""
+        dates = [f"Sat, 0{day} Aug 2026 00:00:00 GMT" for day in (1, 2)]
+        if self.headers.get("Range"):
+            self.part(3_000, len(self.body), len(self.body), Last_Modified=dates[1])
+        elif self.fails():
+            self.begin(200, Content_Length=len(self.body), Last_Modified=dates[0])
+            self.wfile.write(self.body[:3_000])
+        else:
+            self.whole(self.body)
+
+    def answer_part_of_unknown_size(self) -> None:
+        self.rest_or_whole("*", ETag='"v1"')
+
+    def answer_part_of_unknown_size_all_along(self) -> None:
+        """Neither the first answer nor the part says how long the file is."""
+        if self.headers.get("Range"):
+            self.part(3_000, 4_000, "*")
+        elif self.fails():
+            self.begin(200, Transfer_Encoding="chunked", ETag='"v1"')
+            self.wfile.write(b"bb8\r\n" + self.body[:3_000] + b"\r\n")
+        else:
+            self.whole(self.body)
+
+    def answer_small_parts(self) -> None:
+        """Breaks off once, then sends no more than 2,500 bytes at a time."""
+        if wanted := self.headers.get("Range"):
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            size = len(self.body)
+            self.part(start, min(start + 2_500, size), size, ETag='"v1"')
+        else:
+            self.broken_off()
+
+    def answer_part_unasked(self) -> None:
+        self.part(0, 3_000, 3_000)
+
+    def answer_never_twice_the_same(self) -> None:
+        if self.headers.get("Range"):
+            self.part(3_000, 4_000, 4_000)
+        else:
+            self.broken_off()
+
+    def answer_portal(self) -> None:
+        """A login page in the place of the text, after part of it has come."""
+        if self.fails():
+            self.broken_off()
+        else:
+            self.whole(b"<p>Log in.</p>" * 300, Content_Type="text/html; charset=utf-8")
+
+    def answer_page_called_text(self) -> None:
+        page = b"<!doctype HTML>\n<html><body>Log in.</body></html>" + b"\n" * 3_000
+        self.whole(page, Content_Type="text/plain")
+
+    def answer_moved_to_ftp(self) -> None:
+        self.begin(302, Location="ftp://127.0.0.1/text", Content_Length=0)
+
+    def answer_forbidden(self) -> None:
+        self.begin(403, Content_Length=0)
+
+    def answer_gone(self) -> None:
+        self.begin(410, Content_Length=0)
+
+    def answer_not_implemented(self) -> None:
+        self.begin(501, Content_Length=0)
+
+    def answer_login_required(self) -> None:
+        self.begin(511, Content_Length=0)
+
+    def answer_early(self) -> None:
+        if self.fails():
+            self.begin(425, Content_Length=0)
+        else:
+            self.whole(self.body)
+
     def answer_huge(self) -> None:
         self.begin(200, Content_Length=10**15)
         self.wfile.write(self.body)

@@ -1,7 +1,12 @@
 """Downloads: whole, in parts, again, and refused."""
 
+import errno
 import hashlib
 import http.server
+import socket
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +14,8 @@ from typing import Any
 import pytest
 
 from tinytx.errors import CorpusError
+from tinytx.train.corpus import archives as texts
 from tinytx.train.corpus import download as module
-from tinytx.train.corpus import text as texts
 from tinytx.train.corpus.download import Download, fetch, target_in
 from tinytx.train.progress import Reporter
 
@@ -89,6 +94,105 @@ def test_a_server_that_cannot_send_the_rest_sends_it_whole(
 ) -> None:
     server.failures = 1
     assert get(path) == text.encode()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "part-of-a-shorter-file",
+        "part-of-a-longer-file",
+        "part-of-a-changed-file",
+        "part-of-a-later-file",
+        "part-of-unknown-size-all-along",
+    ],
+)
+def test_a_part_of_another_file_is_thrown_away_and_the_file_received_anew(
+    get: Get, server: Any, text: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK", 1_000)
+    server.failures = 1
+    assert get(path) == text.encode()
+    assert [headers.get("Range") for _, headers in server.asked] == [None, "bytes=3000-", None]
+
+
+def test_a_part_that_does_not_name_the_total_is_judged_by_the_first_answers(
+    get: Get, server: Any, text: str
+) -> None:
+    server.failures = 1
+    assert get("part-of-unknown-size") == text.encode()
+    assert len(server.asked) == 2
+
+
+def test_a_server_that_sends_less_than_the_rest_is_asked_for_the_rest_of_it(
+    get: Get, server: Any, text: str
+) -> None:
+    assert get("small-parts") == text.encode()
+    size = len(text.encode())
+    assert len(server.asked) == 1 + -(-(size - 3_000) // 2_500)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("part-unasked", "sent another part than was asked for"),
+        ("never-twice-the-same", "a part of a file of 4,000 bytes; it had "),
+    ],
+)
+def test_a_server_that_never_sends_the_file_is_given_up_and_leaves_no_corpus(
+    get: Get, tmp_path: Path, path: str, words: str
+) -> None:
+    with pytest.raises(CorpusError, match=words) as caught:
+        get(path)
+    assert caught.value.exit_code == 2
+    assert not [p for p in tmp_path.iterdir() if p.suffix not in (".part", ".json")]
+
+
+def test_a_login_page_is_refused_and_what_had_arrived_is_kept(
+    get: Get, server: Any, text: str, tmp_path: Path
+) -> None:
+    server.failures = 1
+    with pytest.raises(CorpusError, match=r"answered with a web page \(text/html\)") as caught:
+        get("portal")
+    assert "log in and try again" in caught.value.remedy
+    assert len(server.asked) == 2
+    (part,) = tmp_path.glob("*.part")
+    assert part.read_bytes() == text.encode()[:3_000]
+
+
+def test_a_file_that_is_empty_is_not_kept(get: Get, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="is empty"):
+        get("empty")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_that_is_called_text_is_refused_and_not_kept(get: Get, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="answered with a web page, not with a text"):
+        get("page-called-text")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_redirect_to_ftp_is_not_followed(get: Get, server: Any) -> None:
+    with pytest.raises(CorpusError, match=r"leads on to ftp://127\.0\.0\.1/text, which is not"):
+        get("moved-to-ftp")
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [("forbidden", 403), ("gone", 410), ("not-implemented", 501), ("login-required", 511)],
+)
+def test_an_error_that_stays_is_not_asked_for_again(
+    get: Get, server: Any, pauses: list[float], path: str, code: int
+) -> None:
+    with pytest.raises(CorpusError, match=f"answered {code}"):
+        get(path)
+    assert len(server.asked) == 1
+    assert pauses == []
+
+
+def test_a_server_that_says_too_early_is_asked_again(get: Get, server: Any, text: str) -> None:
+    server.failures = 1
+    assert get("early") == text.encode()
 
 
 def test_a_server_that_recovers_is_asked_again_after_the_time_that_it_wished(
@@ -193,17 +297,20 @@ def test_an_unsupported_scheme_is_refused(url: str, tmp_path: Path) -> None:
         "http://127.0.0.1:99999/",
         "http://[::1",
         "http://127.0.0.1/\x00",
+        "http://127.0.0.1/caf\udce9",
+        "file:///nowhere/caf\udce9",
         "file:///nowhere/at/all",
         "file:///proc",
     ],
 )
 def test_an_address_that_leads_nowhere_is_refused(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
 ) -> None:
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "*")
     with pytest.raises(CorpusError, match=r"cannot download|cannot read|is a folder"):
         fetch(Download(url, target_in(tmp_path, url)), Reporter())
+    assert pauses == []  # none of these would go otherwise a second time
 
 
 def test_a_refused_connection_is_a_corpus_error(
@@ -221,7 +328,58 @@ def test_a_refused_connection_is_a_corpus_error(
 def test_a_file_address_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a text"
     path.write_bytes(b"words")
-    assert fetch(Download(path.as_uri(), tmp_path / "x"), Reporter()) == b"words"
+    for url in (path.as_uri(), path.as_uri().replace("file://", "file://localhost")):
+        assert fetch(Download(url, tmp_path / "x"), Reporter()) == b"words"
+
+
+@pytest.mark.parametrize("host", ["otherhost", "127.0.0.1", "me@localhost", "localhost:80"])
+def test_a_file_address_on_another_machine_is_refused_though_the_path_exists_here(
+    tmp_path: Path, host: str
+) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(b"words")
+    with pytest.raises(CorpusError, match="names a file on another machine"):
+        fetch(Download(f"file://{host}{path}", tmp_path / "x"), Reporter())
+
+
+def test_a_wrong_certificate_and_an_unknown_name_are_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    for cause in (
+        ssl.SSLCertVerificationError(1, "self-signed certificate"),
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+        OSError("Tunnel connection failed: 403 Forbidden"),
+    ):
+        fail_with(monkeypatch, urllib.error.URLError(cause))
+        with pytest.raises(CorpusError, match=r"cannot download http://example\.org/text: "):
+            fetch(Download("http://example.org/text", tmp_path / "x"), Reporter())
+        assert pauses == []
+
+
+def test_a_network_that_is_down_for_a_moment_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    causes = (
+        socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
+        OSError(errno.ENETUNREACH, "Network is unreachable"),
+        ssl.SSLEOFError(8, "EOF occurred in violation of protocol"),
+    )
+    for error in (*map(urllib.error.URLError, causes), ConnectionResetError(104, "reset")):
+        fail_with(monkeypatch, error)
+        with pytest.raises(CorpusError, match=r"cannot download http://example\.org/text: "):
+            fetch(Download("http://example.org/text", tmp_path / "x"), Reporter())
+        assert pauses == list(module.PAUSES_SECONDS)
+        pauses.clear()
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Every request ends with ``error``."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(urllib.request, "urlopen", fail)
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", fail)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """From settings to a split corpus: files, folders, addresses, names."""
 
 import gzip
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from tinytx.config import CorpusSettings
 from tinytx.errors import CorpusError
 from tinytx.train.corpus import named, source
-from tinytx.train.corpus.source import input_hashes, own_bits_per_byte
+from tinytx.train.corpus.source import input_hashes, own_bits_per_byte, recorded_files
 from tinytx.train.progress import Reporter
 from tinytx.workspace import sha256_file
 
@@ -181,3 +182,82 @@ def test_the_texts_own_information_is_read_where_it_is_known(tmp_path: Path) -> 
         ("{", None),
     ):
         assert own_bits_per_byte(Path(write(facts, words))) == expected
+
+
+def test_an_empty_file_in_a_folder_is_passed_over_with_a_word(
+    obtain: Obtain, tmp_path: Path, text: str, listening: Listening
+) -> None:
+    folder = tmp_path / "folder"
+    for name, data in (("a.txt", text), ("b.txt", ""), ("c.txt", " \n\n"), ("d.txt", text[:99])):
+        write(folder / name, data)
+    corpus = obtain(path=str(folder), val_path=write(tmp_path / "val", "held out\n"))
+    assert corpus.train == f"{text}\n\n{text[:99]}"
+    assert listening.said == [f"left out, being empty: {folder}/b.txt, {folder}/c.txt"]
+    with pytest.raises(CorpusError, match=r"b\.txt is empty"):  # it was asked for by name
+        obtain(path=(str(folder / "a.txt"), str(folder / "b.txt")))
+    for name in ("a.txt", "d.txt"):
+        (folder / name).write_text("\n")
+    with pytest.raises(CorpusError, match=r"every text file in .*folder is empty"):
+        obtain(path=str(folder))
+
+
+def test_what_a_folder_leaves_out_is_said(
+    obtain: Obtain, tmp_path: Path, text: str, listening: Listening
+) -> None:
+    write(tmp_path / "folder" / "a.txt", text)
+    write(tmp_path / "folder" / "b.csv", "1,2")
+    write(tmp_path / "folder" / "c.html", "<p>words")
+    obtain(path=str(tmp_path / "folder"))
+    assert listening.said[0].endswith("1 .csv, 1 .html")
+
+
+def test_a_document_in_a_folder_of_texts_is_refused_by_its_name(
+    obtain: Obtain, tmp_path: Path, text: str
+) -> None:
+    write(tmp_path / "folder" / "a.txt", text)
+    write(tmp_path / "folder" / "b.txt", "{\\rtf1 words}")
+    with pytest.raises(CorpusError, match=r"b\.txt is a document in RTF"):
+        obtain(path=str(tmp_path / "folder"))
+
+
+def test_a_text_from_the_network_in_another_encoding_is_converted_where_it_lies(
+    obtain: Obtain, server: Any, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.RequestHandlerClass, "body", text.encode("latin-1"))
+    with pytest.raises(CorpusError, match="not UTF-8") as caught:
+        obtain(url=f"{server.url}/text")
+    (kept,) = (tmp_path / "downloads").iterdir()
+    command = f"iconv -f ISO-8859-1 -t UTF-8 {kept} > corpus.txt"
+    assert caught.value.remedy == f"if it is ISO-8859-1: {command}"
+
+
+def test_a_corpus_records_its_files_by_name_number_and_hash_in_any_folder(
+    obtain: Obtain, tmp_path: Path, text: str
+) -> None:
+    records = []
+    for folder in (tmp_path / "one", tmp_path / "another" / "place"):
+        for i in range(25):
+            write(folder / f"{i:02}.txt", f"{i} {text}")
+        records.append(obtain(path=str(folder)).files)
+    assert records[0] == records[1]
+    assert records[0]["files"] == 25
+    assert records[0]["names"] == [f"{i:02}.txt" for i in range(20)]
+    hashes = [hashlib.sha256(f"{i} {text}".encode()).hexdigest() for i in range(25)]
+    together = hashlib.sha256("".join(f"{h}\n" for h in hashes).encode()).hexdigest()
+    assert records[0]["files_sha256"] == together
+    write(tmp_path / "one" / "24.txt", f"25 {text}")
+    assert obtain(path=str(tmp_path / "one")).files["files_sha256"] != together
+
+
+def test_the_record_of_the_files_is_that_of_the_text_that_is_there(tmp_path: Path) -> None:
+    facts = tmp_path / "corpus.json"
+    assert recorded_files(facts, "abc") == {}
+    for words, expected in (
+        ('{"train_sha256": "abc", "files": {"files": 1}}', {"files": 1}),
+        ('{"train_sha256": "abd", "files": {"files": 1}}', {}),
+        ('{"train_sha256": "abc"}', {}),
+        ('{"train_sha256": "abc", "files": [1]}', {}),
+        ("[]", {}),
+        ("{", {}),
+    ):
+        assert recorded_files(Path(write(facts, words)), "abc") == expected

@@ -1,7 +1,5 @@
 """Files to text: what is unpacked, what is cleaned, what is refused by its name."""
 
-import gzip
-import io
 import os
 import zipfile
 from pathlib import Path
@@ -9,22 +7,14 @@ from pathlib import Path
 import pytest
 
 from tinytx.errors import CorpusError
-from tinytx.train.corpus import text as module
-from tinytx.train.corpus.text import decode_text, read_text, text_files, unpack
+from tinytx.train.corpus import archives as module
+from tinytx.train.corpus.text import read_text, text_files
 
 
 def write(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
-
-
-def zipped(**files: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(name.replace("__", "/").replace("_", "."), data)
-    return buffer.getvalue()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -44,44 +34,6 @@ def test_a_binary_file_is_refused_with_the_place_of_its_zero_byte(tmp_path: Path
     data = b"a" * 1_234 + b"\0" + b"a" * 5_000
     with pytest.raises(CorpusError, match="zero byte at offset 1,234"):
         read_text(write(tmp_path / "text", data))
-
-
-@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
-@pytest.mark.parametrize(
-    ("bad", "named", "encoding"),
-    [
-        (b"caf\xe9 con leche", "0xe9", "ISO-8859-1"),
-        (b"\xff", "0xff", "ISO-8859-1"),
-        (b"\x93quoted\x94", "0x93", "WINDOWS-1252"),
-        (b"\xc3\x81", None, None),
-    ],
-)
-def test_text_that_is_not_utf8_is_refused_with_its_byte_and_likely_encoding(
-    tmp_path: Path, bad: bytes, named: str | None, encoding: str | None, bom: bytes
-) -> None:
-    head = bom + b"some words " * 300
-    path = write(tmp_path / "text", head + bad)
-    if named is None or encoding is None:
-        assert read_text(path).endswith("Á")
-        return
-    offset = (head + bad).index(bytes([int(named, 16)]), len(head))
-    words = f"not UTF-8: byte {named} at offset {offset:,}"
-    with pytest.raises(CorpusError, match=words) as caught:
-        read_text(path)
-    assert f"iconv -f {encoding} -t UTF-8" in caught.value.remedy
-
-
-@pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32", "utf-32-be"])
-def test_the_wide_encodings_are_refused_by_name(tmp_path: Path, codec: str) -> None:
-    data = "\ufeff".encode(codec) if codec.endswith("be") else b""
-    path = write(tmp_path / "text", data + "señora".encode(codec))
-    with pytest.raises(CorpusError, match=f"is {codec[:6].upper()}, not UTF-8"):
-        read_text(path)
-
-
-def test_a_byte_order_mark_is_stripped_and_line_ends_are_one_newline() -> None:
-    data = b"\xef\xbb\xbfone\r\ntwo\rthree\n\r\nfour \xef\xbb\xbf"
-    assert decode_text(data, "x") == "one\ntwo\nthree\n\nfour \ufeff"
 
 
 def test_a_folder_is_no_text(tmp_path: Path) -> None:
@@ -109,47 +61,6 @@ def test_a_file_that_is_too_large_is_refused(
         read_text(write(tmp_path / "text", b"words " * 200))
 
 
-def test_gzip_and_zip_are_unpacked_whatever_they_are_called(tmp_path: Path) -> None:
-    text = b"One line.\n" * 50
-    assert read_text(write(tmp_path / "a", gzip.compress(text, mtime=0))).encode() == text
-    assert read_text(write(tmp_path / "b.txt", zipped(only_dat=text))).encode() == text
-    several = zipped(b__two_txt=b"two", a_one_txt=b"one", picture_png=b"\x89PNG")
-    assert read_text(write(tmp_path / "c.zip", several)) == "two\n\none"
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (gzip.compress(b"words " * 500, mtime=0)[:-20], "cannot be unpacked"),
-        (gzip.compress(b"words " * 500, mtime=0)[:40] + b"\xff" * 40, "cannot be unpacked"),
-        (zipped(a_txt=b"words " * 500)[:-30], "cannot be unpacked"),
-        (zipped(a_png=b"1", b_png=b"2"), "holds 2 files, none of them text"),
-        (zipped(), "zero byte"),
-    ],
-)
-def test_a_damaged_archive_or_one_without_text_is_refused(data: bytes, words: str) -> None:
-    with pytest.raises(CorpusError, match=words):
-        decode_text(unpack(data, "x.zip"), "x.zip")
-
-
-def test_an_encrypted_archive_is_refused() -> None:
-    data = bytearray(zipped(a_txt=b"words"))
-    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        data[data.index(signature) + offset] |= 1
-    with pytest.raises(CorpusError, match="is encrypted"):
-        unpack(bytes(data), "x.zip")
-
-
-@pytest.mark.parametrize("pack", [gzip.compress, lambda data: zipped(a_txt=data, b_txt=data)])
-def test_an_archive_that_unpacks_to_too_much_is_given_up(
-    pack: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packed = pack(b"0" * 3_000_000)  # type: ignore[operator]
-    monkeypatch.setattr(module, "LARGEST_TEXT", 2_000_000)
-    with pytest.raises(CorpusError, match="unpacks to more than 2,000,000 bytes"):
-        unpack(packed, "bomb")
-
-
 def test_a_folder_gives_its_text_files_in_order_without_the_hidden_ones(tmp_path: Path) -> None:
     for name in ("b.txt", "a/z.TXT", "a/n.md", ".git/x.txt", "picture.png", "c.txt.gz", ".d.txt"):
         write(tmp_path / name, b"x")
@@ -162,3 +73,61 @@ def test_a_folder_without_text_is_refused_with_the_names_that_count(tmp_path: Pa
     with pytest.raises(CorpusError, match="holds no text files") as caught:
         text_files(tmp_path)
     assert ".txt" in caught.value.remedy
+
+
+def test_the_names_that_a_folder_leaves_out_are_counted(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.csv", "c/d.csv", "e.HTML", "README", ".hidden.csv"):
+        write(tmp_path / name, b"x")
+    told: list[str] = []
+    assert text_files(tmp_path, told.append) == [tmp_path / "a.txt"]
+    (line,) = told
+    assert line.endswith("(.txt, .text, .md, .txt.gz, .zip): 2 .csv, 1 without an ending, 1 .html")
+    assert str(tmp_path) in line
+
+
+def test_a_folder_of_many_kinds_counts_the_rest_together(tmp_path: Path) -> None:
+    for i in range(9):
+        write(tmp_path / f"a.x{i}", b"x")
+    write(tmp_path / "b.txt", b"x")
+    told: list[str] = []
+    text_files(tmp_path, told.append)
+    assert told[0].endswith("1 .x0, 1 .x1, 1 .x2, 1 .x3, 1 .x4, 4 others")
+
+
+def test_a_folder_of_documents_alone_is_refused_with_the_way_to_text(tmp_path: Path) -> None:
+    write(tmp_path / "my book.pdf", b"%PDF-1.7\nwords")
+    write(tmp_path / "table.csv", b"a,b")
+    with pytest.raises(CorpusError, match=r"no text files but 1 \.pdf, 1 \.csv") as caught:
+        text_files(tmp_path)
+    assert f"pdftotext '{tmp_path}/my book.pdf'" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("a.pdf", b"%PDF-1.7\nwords", "a.pdf is a PDF document, not plain text; make text of it:"),
+        ("a.rtf", b"{\\rtf1 words}", "a.rtf is a document in RTF, not plain text; save it as"),
+        ("a.html", b"<html><p>words", "a.html is a web page (HTML), not plain text; make text"),
+        ("a.docx", "word/x.xml", "a.docx is a Word document, not plain text; save it as"),
+        ("a.epub", "META-INF/container.xml", "a.epub is an e-book (EPUB), not plain text; make"),
+        ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a.doc is an old Word, Excel or PowerPo"),
+        ("a.csv", b"1,2", "1 .csv"),
+        ("a.docx", b"PK\x03\x04 damaged", "1 .docx"),
+    ],
+)
+def test_a_document_beside_the_texts_of_a_folder_is_named_with_the_way_to_text(
+    tmp_path: Path, name: str, data: bytes | str, words: str
+) -> None:
+    write(tmp_path / "b.txt", b"x")
+    if isinstance(data, bytes):
+        write(tmp_path / name, data)
+    else:
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("[Content_Types].xml", b"")
+            archive.writestr(data, b"words")
+            if name.endswith("epub"):
+                archive.writestr("mimetype", b"application/epub+zip")
+    told: list[str] = []
+    assert text_files(tmp_path, told.append) == [tmp_path / "b.txt"]
+    assert words in told[0]
+    assert told[0].endswith(words) == ("is a" not in words)

@@ -14,7 +14,8 @@ from tinytx.cli.bench.options import (
     page_options,
 )
 from tinytx.cli.common import console, json_option, print_json, quiet_option
-from tinytx.cli.verdicts import print_verdicts
+from tinytx.cli.verdicts import ending, print_verdicts
+from tinytx.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +55,8 @@ def command(
     """Measure BUNDLE and judge it: PASS, FAIL or INVALID for each budget.
 
     PASS means that the one-sided 99 % upper bound of the figure is within the limit. Exit code
-    0: every budget passes; 7: one fails; 8: none fails, but one is not proven.
+    0: every budget passes; 7: one fails; 8: none fails, but one is not proven. A report that
+    cannot be written is told, and ends with 64 where every budget passes.
 
     \b
     Example:
@@ -85,9 +87,13 @@ def command(
     if as_json:
         print_json(reports.document(report))
     print_verdicts(report, console(), details=not quiet)
-    files.write(report)  # last: a disk that is full by now takes no verdict away
-    if error := reports.failure(report):
-        raise error
+    unwritten: UsageError | None = None
+    try:
+        files.write(report)
+    except UsageError as error:
+        unwritten = error
+    if end := ending(report, unwritten):
+        raise end
 
 
 def bench_with_progress(

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 from tinytx.cli.bench.options import outputs
 from tinytx.cli.common import console, print_json
 from tinytx.errors import UsageError
+from tinytx.wording import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,13 +45,13 @@ def show_history(context: click.Context, folder: Path, flags: dict[str, Any]) ->
     history = histories.read_history(folder)
     files = outputs(flags)
     files.check()
+    if context.params["as_json"]:
+        print_json(histories.document(history))
+    print_history(history, console(), skipped=not context.params["quiet"])
     if files.html is not None:
         write_text(files.html, trend.render(history))
     if files.markdown is not None:
         write_text(files.markdown, trend.render_markdown(history))
-    if context.params["as_json"]:
-        print_json(histories.document(history))
-    print_history(history, console(), skipped=not context.params["quiet"])
 
 
 def print_history(history: "History", people: "Console", skipped: bool) -> None:
@@ -58,7 +59,7 @@ def print_history(history: "History", people: "Console", skipped: bool) -> None:
     for series in history.series:
         people.print(_table(series))
     for reason in history.skipped if skipped else []:
-        people.print(f"skipped: {reason}", style="yellow", markup=False)
+        people.print(f"skipped: {printable(reason)}", style="yellow", markup=False)
 
 
 def _table(series: "Series") -> "Table":
@@ -72,8 +73,8 @@ def _table(series: "Series") -> "Table":
     shown = Series(series.machine, series.points[-NEWEST:])
     first, last = shown.points[0], shown.points[-1]
     title = (
-        f"{escape(series.machine)}: {series.count}"
-        f"\n{first.started_at[:16]} to {last.started_at[:16]}, last bundle {last.bundle[:12]}"
+        f"{escape(printable(series.machine))}: {series.count}"
+        f"\n{first.date} to {last.date}, last bundle {escape(printable(last.bundle[:12]))}"
     )
     table = Table(title=title, title_justify="left")
     table.add_column("budget")

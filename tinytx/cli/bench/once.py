@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tinytx.errors import TinytxError
     from tinytx.measure.record.report import Report
     from tinytx.workspace import Workspace
 
 
-def bench_once(space: "Workspace", people: "Console") -> "Report":
-    """Bench the bundle, or show the report of this very bundle on this very machine again."""
+def bench_once(space: "Workspace", people: "Console") -> "tuple[Report, TinytxError | None]":
+    """Bench the bundle, or take the report of this very bundle on this very machine again.
+
+    With the report comes why it could not be written, if so: it was measured all the same.
+    """
     import platform
 
     from tinytx.bundle import Bundle
     from tinytx.cli.bench.command import bench_with_progress
-    from tinytx.errors import MeasurementInvalid, UsageError, os_errors_as
+    from tinytx.errors import UsageError, os_errors_as
     from tinytx.measure.machine.facts import observe
     from tinytx.measure.pages.outputs import Outputs
     from tinytx.measure.policy.budgets import Verdict, load_budgets, policy_file
@@ -41,11 +45,16 @@ def bench_once(space: "Workspace", people: "Console") -> "Report":
         with suppress(UsageError):  # a report of another version: measure again
             report = read_report(path)
             people.print("      skipped: this bundle was measured on this machine")
-            return report
+            return report, None
     report = bench_with_progress(space.bundle, load_budgets(), BenchSettings(), people)
-    with os_errors_as(MeasurementInvalid, "write the report"):
-        Outputs(json=path, html=page).write(report)
-        if report.verdict is not Verdict.INVALID:  # what was not proven is measured again
-            stamp.write(here, inputs, [path])
-    people.print(f"      measured in {report.seconds:.0f} s, {page}", markup=False)
-    return report
+    told = f"      measured in {report.seconds:.0f} s"
+    try:
+        with os_errors_as(UsageError, "write the report"):
+            Outputs(json=path, html=page).write(report)
+            if report.verdict is not Verdict.INVALID:  # what was not proven is measured again
+                stamp.write(here, inputs, [path])
+    except UsageError as unwritten:
+        people.print(told)
+        return report, unwritten
+    people.print(f"{told}, {page}", markup=False)
+    return report, None

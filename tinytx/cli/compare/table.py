@@ -17,9 +17,11 @@ from tinytx.measure.compare.findings import (
     Side,
     share,
     signed,
+    some,
     unseen,
 )
 from tinytx.measure.run.bench import Progress
+from tinytx.wording import printable
 
 COLOURS = {
     **dict.fromkeys((Finding.FASTER, Finding.SMALLER, Finding.BETTER), "green"),
@@ -80,15 +82,12 @@ def _reasons(comparison: Comparison) -> list[str]:
     for figure in comparison.figures:
         if figure.reason:
             names.setdefault(figure.reason, []).append(figure.name)
-    return [
-        f"{', '.join(sharing) if len(sharing) < 4 else f'{len(sharing)} figures'}: {reason}"
-        for reason, sharing in names.items()
-    ]
+    return [f"{some(sharing)}: {reason}" for reason, sharing in names.items()]
 
 
 def _safe(text: str) -> str:
     """Text from a file: neither markup nor control characters of a terminal."""
-    return escape("".join(one if one.isprintable() else "?" for one in text))
+    return escape(printable(text))
 
 
 def _table(comparison: Comparison) -> Table:

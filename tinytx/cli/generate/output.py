@@ -10,6 +10,7 @@ from tinytx.cli.generate.request import Prompt, Request
 from tinytx.errors import UsageError
 from tinytx.runtime.engine import Engine
 from tinytx.runtime.generate import Outcome, generate, prompt_ids
+from tinytx.wording import counted
 
 
 class Done(NamedTuple):
@@ -27,9 +28,9 @@ def write_texts(engine: Engine, prompts: list[Prompt], request: Request) -> None
     """
     for prompt in prompts:
         try:
-            prompt_ids(engine, prompt.text)
+            prompt_ids(engine, prompt.text, request.when_full)
         except UsageError as error:
-            raise UsageError(prompt.where + error.message) from error
+            raise UsageError(prompt.where + error.message, error.remedy) from error
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     done: list[Done] = []
     interrupted = False
@@ -86,12 +87,15 @@ def _tell(engine: Engine, done: list[Done], request: Request) -> None:
         context = f"the context of {engine.facts.max_seq_length} tokens"
         if outcome.stopped == "context":
             out.print(f"({which}stopped: {context} is full; --when-full slide goes on)")
+        if dropped := outcome.prompt_dropped:
+            went = counted(dropped, "token")
+            out.print(f"({which}the prompt is too long: its first {went} went)")
         if outcome.slides:
             out.print(f"({which}{context} was full; its older half went, {outcome.slides} x)")
     tokens = sum(outcome.tokens for *_, outcome in done)
     seconds = sum(outcome.seconds for *_, outcome in done) or 1e-9
     seed_told = "" if request.sampling.seed is None else f", seed {request.sampling.seed}"
-    out.print(f"({tokens} tokens, {tokens / seconds:,.0f} tokens/s{seed_told})")
+    out.print(f"({counted(tokens, 'token')}, {tokens / seconds:,.0f} tokens/s{seed_told})")
 
 
 def _record(prompt: Prompt, parts: list[str], outcome: Outcome) -> dict[str, object]:
@@ -99,6 +103,7 @@ def _record(prompt: Prompt, parts: list[str], outcome: Outcome) -> dict[str, obj
         "prompt": prompt.text,
         "text": "".join(parts),
         "prompt_tokens": outcome.prompt_tokens,
+        "prompt_dropped": outcome.prompt_dropped,
         "tokens": outcome.tokens,
         "stopped": outcome.stopped,
         "slides": outcome.slides,

@@ -72,7 +72,7 @@ def command(
       tinytx sweep --corpus-path book.txt --epochs 3 --trials 20
         --search training.learning_rate=log:3e-3:3e-2 --search model.layers=2,3,4
     """
-    require("sweep", "torch", "onnx", "optuna", extras="sweep")
+    require("sweep", "torch", "onnx", "optuna")
     from tinytx.measure.policy.budgets import load_budgets
     from tinytx.sweep.plan import Plan
     from tinytx.sweep.space import load_space

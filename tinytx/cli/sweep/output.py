@@ -70,7 +70,8 @@ def line(record: Record) -> str:
     if quality is not None:
         parts.append(f"{quality:.4f} bits per byte")
     if record.parameters is not None:
-        parts.append(f"{record.parameters:,} parameters")
+        told = f"{record.parameters:,} parameters"
+        parts += [told] * (told not in parts[-1])  # the reason may have said it
     parts += [str(figure) for figure in _cost(record)]
     return ", ".join(parts)
 

@@ -10,13 +10,22 @@ from tinytx.bundle import GRAPH, GRAPHS
 from tinytx.measure import stats
 from tinytx.measure.compare import eligibility
 from tinytx.measure.compare.estimates import Difference, paired, pairs_needed, together, unpaired
-from tinytx.measure.compare.findings import WORDS, Compared, Comparison, Finding, Side
+from tinytx.measure.compare.findings import (
+    WORDS,
+    Compared,
+    Comparison,
+    Finding,
+    Side,
+    signed,
+    some,
+)
 from tinytx.measure.compare.interleave import Interleaved
 from tinytx.measure.policy.budgets import Quantity
 from tinytx.measure.record.protocol import Answer, Phases
 from tinytx.measure.record.reading import read_report
 from tinytx.measure.record.report import BundleFacts, Report
 from tinytx.measure.run.bench import bundle_facts
+from tinytx.wording import counted
 
 DRIFT = {"latency": 0.03, "memory": 0.01}
 """How much a machine itself may change from one report to the next, as a share: see
@@ -84,10 +93,15 @@ def compare_bundles(run: Interleaved) -> Comparison:
         a=_side(facts[0], facts[0].path),
         b=_side(facts[1], facts[1].path),
         confidence=stats.CONFIDENCE,
-        basis=f"{run.done} pairs of fresh processes for each scenario, in the order A B B A; exact "
-        "intervals of the signed-rank test, each process being one figure",
+        basis=f"{counted(run.done, 'pair')} of fresh processes for each scenario, in the order "
+        "A B B A; exact intervals of the signed-rank test, each process being one figure",
         figures=[*judged, *_still(facts[0], facts[1])],
-        warnings=[*_few_pairs(run, confidence), *warnings, *eligibility.of_facts(*facts)],
+        warnings=[
+            *_few_pairs(run, confidence),
+            *_contrary(judged, "pair by pair"),
+            *warnings,
+            *eligibility.of_facts(*facts),
+        ],
         invalid=invalid,
         seconds=run.seconds,
         settings=msgspec.to_builtins(run.policy),
@@ -134,7 +148,11 @@ def compare_reports(a: Report, b: Report, paths: tuple[str, str] = ("A", "B")) -
         "processes, wider by what a machine changes between two reports "
         f"(latency {DRIFT['latency']:.0%}, memory {DRIFT['memory']:.0%})",
         figures=[*judged, *_still(a.bundle, b.bundle)],
-        warnings=[*warnings, *eligibility.of_facts(a.bundle, b.bundle)],
+        warnings=[
+            *_contrary(judged, "over all processes"),
+            *warnings,
+            *eligibility.of_facts(a.bundle, b.bundle),
+        ],
         invalid=invalid,
         settings={"a": a.settings, "b": b.settings},
     )
@@ -230,15 +248,31 @@ def _exact(name: str, kind: str, a: Quantity, b: Quantity, reason: str) -> Compa
     return Compared(name=name, kind=kind, finding=finding, a=a, b=b, difference=exact)
 
 
+def _contrary(figures: list[Compared], how: str) -> list[str]:
+    """Where the medians shown for A and B differ one way and the change goes the other."""
+    names = [
+        one.name
+        for one in figures
+        if one.a and one.b and one.difference and str(one.a) != str(one.b)
+        if (one.b.amount - one.a.amount) * one.difference.change < 0.0
+        if signed(one.difference.change)[0] in "+->"
+    ]
+    if not names:
+        return []
+    return [
+        f"{some(names)}: the medians of A and B go one way and the change the other; the change is "
+        f"what counts, it is taken {how}"
+    ]
+
+
 def _few_pairs(run: Interleaved, confidence: float) -> list[str]:
     needed = pairs_needed(confidence)
     if run.done < needed:
         seconds = run.seconds / max(run.done, 1) * needed
-        told = "1 pair" if run.done == 1 else f"{run.done} pairs"
         return [
-            f"{told} can prove nothing: {needed} are needed, which takes about {seconds:,.0f} s "
-            "(--pairs, --time-limit)"
+            f"{counted(run.done, 'pair')} can prove nothing: {needed} are needed, which takes "
+            f"about {seconds:,.0f} s (--pairs, --time-limit)"
         ]
     if run.done < run.wanted:
-        return [f"the time limit ended it after {run.done} of {run.wanted} pairs"]
+        return [f"the time limit ended it after {run.done} of {counted(run.wanted, 'pair')}"]
     return []

@@ -9,6 +9,7 @@ from tinytx.measure.machine import conditions
 from tinytx.measure.machine.facts import Machine
 from tinytx.measure.policy.scenarios import SECTIONS
 from tinytx.measure.record.report import BundleFacts, Report
+from tinytx.wording import counted
 
 HARMLESS = {
     "processes.per_scenario",
@@ -84,8 +85,11 @@ def of_run(run: Interleaved) -> tuple[Invalid, list[str]]:
     emulated = [one for one in found if one.name == "emulation"]
     invalid = {kind: [one.reason] for one in emulated for kind in one.touches}
     warnings = [one.reason for one in found if one.name != "emulation"]
+    held = [(answer.quota_us, sum(answer.samples_ns)) for answer in answers]
+    stopped = conditions.quota(held, run.seen.after.cpu_quota)
+    warnings += [one.reason for one in stopped]
     waited = sum((answer.waited or 0.0) > conditions.WAITED for answer in answers)
-    if waited:
+    if waited and not stopped:
         warnings.append(
             f"{waited} of {len(answers)} processes had to wait for a processor for more than "
             f"{conditions.WAITED:.0%} of their time: a calmer machine sees smaller differences"
@@ -95,7 +99,9 @@ def of_run(run: Interleaved) -> tuple[Invalid, list[str]]:
         warnings.append(f"{restless} of {len(answers)} processes did not settle in their warm-up")
     fewest = min((len(answer.samples_ns) for answer in answers), default=FEW)
     if fewest < FEW:
-        warnings.append(f"a process had time for {fewest} steps only: a longer --time-limit helps")
+        asked = run.policy.next_token.first_look
+        why = "a longer --time-limit helps" if fewest < asked else "the scenarios ask for no more"
+        warnings.append(f"a process measured {counted(fewest, 'step')} only: {why}")
     return invalid, warnings
 
 
@@ -120,21 +126,29 @@ def _identity(machine: Machine) -> dict[str, object]:
         "processor": machine.processor,
         "device": machine.device,
         "architecture": machine.architecture,
-        "usable cores": machine.usable_cores,
+        "usable cores": min(machine.usable_cores, machine.cpu_quota or machine.usable_cores),
         "emulated": bool(machine.emulation),
     }
 
 
 def _surroundings(report: Report) -> dict[str, object]:
-    machine, held = report.before, report.container
+    machine = report.before
     versions = {name: machine.versions.get(name, "none") for name in LIBRARIES}
     return {
         **versions,
         "Python": machine.python,
         "kernel": machine.kernel,
         "governor": machine.governor,
-        "container": "none" if held is None else f"{held.image}, {held.limits}",
+        "container": _container(report),
+        "memory limit": machine.group_limit,
+        "CPU quota": machine.cpu_quota,
     }
+
+
+def _container(report: Report) -> str:
+    if report.container is not None:
+        return f"{report.container.image}, {report.container.limits}"
+    return report.before.container or "none"
 
 
 def _settings(report: Report) -> dict[str, object]:

@@ -8,6 +8,7 @@ import msgspec
 from tinytx.errors import BudgetFailed, MeasurementInvalid, TinytxError
 from tinytx.measure.compare.estimates import Difference
 from tinytx.measure.policy.budgets import Quantity
+from tinytx.wording import counted
 
 SCHEMA = 1
 MOST_TOLD = 999
@@ -114,7 +115,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         if not parts:
             parts.append("nothing could be compared" if unmeasured else "A and B are the same")
         if unmeasured:
-            parts.append(f"{unmeasured} figures not measured")
+            parts.append(f"{counted(unmeasured, 'figure')} not measured")
         sentence = "; ".join(parts)
         return f"{sentence[0].upper()}{sentence[1:]}."
 
@@ -131,6 +132,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
                 first, last = share(sizes[0]), share(sizes[-1])
                 told.append(f"in {kind} {first}" + (f" to {last}" if last != first else ""))
         return f" (what would have been seen: {', '.join(told)})" if told else ""
+
+
+def some(names: list[str]) -> str:
+    """Names one by one, or how many they are."""
+    return ", ".join(names) if len(names) < 4 else f"{len(names)} figures"
 
 
 def share(part: float) -> str:
@@ -185,8 +191,8 @@ def unseen(comparison: Comparison, slower_than: float) -> str:
     if not dim:
         return ""
     return (
-        f"in {dim} of {len(latency)} latency figures a slowdown of {share(slower_than)} could "
-        "have been overlooked"
+        f"in {dim} of {counted(len(latency), 'latency figure')} a slowdown of "
+        f"{share(slower_than)} could have been overlooked"
     )
 
 

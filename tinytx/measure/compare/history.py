@@ -7,13 +7,16 @@ are: that a new bundle is slower is what a trend is for, so each point says whic
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tinytx.errors import TinytxError, UsageError, os_errors_as
-from tinytx.measure.policy.budgets import Row, Verdict
+from tinytx.measure.machine.conditions import cores_told
+from tinytx.measure.policy.budgets import Quantity, Row, Verdict
 from tinytx.measure.record.reading import read_report
-from tinytx.measure.record.report import Report, row_document
+from tinytx.measure.record.report import Report, moment_of, row_document
+from tinytx.wording import counted
 
 log = logging.getLogger(__name__)
 BARS = "▁▂▃▄▅▆▇█"
@@ -32,6 +35,17 @@ class Point:
     verdict: Verdict
     rows: tuple[Row, ...]
 
+    @property
+    def moment(self) -> datetime:
+        """When it was measured, in UTC; what tells no moment comes first."""
+        return moment_of(self.started_at) or datetime.min.replace(tzinfo=UTC)
+
+    @property
+    def date(self) -> str:
+        """The day, in UTC."""
+        found = moment_of(self.started_at)
+        return f"{found:%Y-%m-%d}" if found else "no date"
+
     def row(self, budget: str) -> Row | None:
         """The verdict on one budget; None when this report did not judge it."""
         return next((row for row in self.rows if row.budget.name == budget), None)
@@ -47,7 +61,7 @@ class Series:
     @property
     def count(self) -> str:
         """How many reports, in words."""
-        return "1 report" if len(self.points) == 1 else f"{len(self.points)} reports"
+        return counted(len(self.points), "report")
 
     @property
     def budgets(self) -> list[str]:
@@ -89,8 +103,8 @@ def read_history(folder: Path) -> History:
             "store some: tinytx bench BUNDLE --report DIR/NAME.json",
         )
     for series in found.values():
-        series.points.sort(key=lambda point: (point.started_at, point.file))
-    newest_first = sorted(found.values(), key=lambda one: one.points[-1].started_at, reverse=True)
+        series.points.sort(key=lambda point: (point.moment, point.file))
+    newest_first = sorted(found.values(), key=lambda one: one.points[-1].moment, reverse=True)
     return History(newest_first, skipped)
 
 
@@ -102,13 +116,29 @@ def machine_of(report: Report) -> str:
         place = f"{machine.device} ({machine.processor})"
     processes = report.settings.get("processes")
     threads = processes.get("threads") if isinstance(processes, Mapping) else None
-    parts = [place, machine.architecture, f"{machine.usable_cores} of {machine.cores} cores"]
+    parts = [
+        place,
+        machine.architecture,
+        f"{machine.usable_cores} of {counted(machine.cores, 'core')}",
+    ]
     if isinstance(threads, int):
-        parts.append(f"{threads} thread{'' if threads == 1 else 's'}")
+        parts.append(counted(threads, "thread"))
     parts.append(report.bundle.precision)
     if machine.emulation:
         parts.append("emulated")
-    return ", ".join(parts)
+    return ", ".join([*parts, *confinement_of(report)])
+
+
+def confinement_of(report: Report) -> list[str]:
+    """What held the bench, in words: a container, limits; nothing on the machine itself."""
+    machine = report.before
+    told = ["in a container"] if report.container or machine.container else []
+    limit = report.container.limits.memory if report.container else None
+    if limit := limit or machine.group_limit:
+        told.append(f"at most {Quantity.of(limit, 'MB')}")
+    if machine.cpu_quota is not None:
+        told.append(f"a quota of {cores_told(machine.cpu_quota)}")
+    return told
 
 
 def _point(path: Path, report: Report) -> Point:

@@ -99,10 +99,10 @@ def interleave(
         processes = msgspec.structs.replace(policy.processes, threads=settings.threads)
         policy = msgspec.structs.replace(policy, processes=processes)
     start = time.monotonic()
-    watch = Watch(settings.root)
     scenarios = _scenarios(bundles, policy, settings.kinds)
-    done = _run_all(scenarios, bundles, policy, settings, watch, progress)
-    seen = watch.finish()
+    with Watch(settings.root) as watch:
+        done = _run_all(scenarios, bundles, policy, settings, watch, progress)
+        seen = watch.finish()
     for bundle in bundles:
         check_unchanged(bundle)
     seconds = time.monotonic() - start

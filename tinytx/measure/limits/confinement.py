@@ -7,6 +7,7 @@ import msgspec
 from tinytx.measure.limits.groups import up_to_a_page
 from tinytx.measure.policy.budgets import Budget, Quantity, Row, Verdict
 from tinytx.measure.policy.devices import Device
+from tinytx.wording import counted
 
 AT_LIMIT = 262_144
 """Bytes below the limit from which on it counts as reached: the kernel charges in batches."""
@@ -30,7 +31,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             parts.append(f"{memory} of memory ({self.memory_of}), no swap")
         if self.cores is not None:
             pinned = f" (number {self.cpuset})" if self.cpuset else ""
-            parts.append(f"{self.cores} core{'s' if self.cores != 1 else ''}{pinned}")
+            parts.append(f"{counted(self.cores, 'core')}{pinned}")
         return ", ".join(parts) or "no limit"
 
 
@@ -87,7 +88,8 @@ def notes_for(device: Device | None, limits: Limits) -> list[str]:
     if device is None:
         return ["no device was named: all cores of this machine"]
     if limits.cores is not None and limits.cores < device.cores:
-        return [f"the {device.title} has {device.cores} cores, this machine only {limits.cores}"]
+        cores = counted(device.cores, "core")
+        return [f"the {device.title} has {cores}, this machine only {limits.cores}"]
     return []
 
 

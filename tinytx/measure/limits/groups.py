@@ -13,10 +13,9 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-
-import msgspec
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +51,8 @@ FILES = {
 }
 
 
-class GroupUse(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class GroupUse:
     """What a group saw of its process."""
 
     peak: int | None

@@ -9,25 +9,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from tinytx.measure.limits.groups import PREFIX, Place, temporary_group
+from tinytx.measure.limits.parameters import Obstacle, no_controller
+from tinytx.measure.machine import containers
 
 CONTROLLERS = "cgroup.controllers"
 PASSED_ON = "cgroup.subtree_control"
 PROCESSES = "cgroup.procs"
-PI_FILES = ("boot/firmware/cmdline.txt", "boot/cmdline.txt")
-"""Kernel parameters of Raspberry Pi OS: since Debian 12, and before."""
-PI_PARAMETERS = "cgroup_enable=memory cgroup_memory=1"
-"""Kernels of today need the first only; those of 2017 to 2018 knew the second."""
 DELEGATE = "run it as root, or in a group of your own: systemd-run --user --scope -p Delegate=yes"
-
-
-class Obstacle(NamedTuple):
-    """Why no group with a memory limit can be made."""
-
-    reason: str
-    remedy: str = ""
+FROM_OUTSIDE = "measure from the host: `tinytx bench --container` proves the limit with a canary"
+"""What helps in a container, which may make no groups."""
 
 
 @contextmanager
@@ -35,12 +27,19 @@ def find_place(root: Path = Path("/")) -> Iterator[Place | Obstacle]:
     """A place for new groups, prepared; what preparing changed is undone afterwards."""
     place = _version_1(root) or _version_2(root)
     if isinstance(place, Obstacle):
-        yield place
+        yield _for_here(root, place)
     elif place.version == 1 or _passes_on(place.folder):
-        yield _tried(place)
+        yield _for_here(root, _tried(place))
     else:
         with _stepped_aside(place.folder) as trouble:
-            yield trouble or _tried(place)
+            yield _for_here(root, trouble or _tried(place))
+
+
+def _for_here(root: Path, found: Place | Obstacle) -> Place | Obstacle:
+    """What is found, with advice that can be followed here."""
+    if isinstance(found, Obstacle) and found.remedy == DELEGATE and containers.kind(root):
+        return found._replace(remedy=FROM_OUTSIDE)
+    return found
 
 
 def _tried(place: Place) -> Place | Obstacle:
@@ -75,7 +74,7 @@ def _version_2(root: Path) -> Place | Obstacle:
     if not (base / CONTROLLERS).exists():
         base = base / "unified"
     if "memory" not in _words(base / CONTROLLERS):
-        return _no_controller(root, base)
+        return no_controller(root, base)
     own = base / _own_path(root)
     own = own if own.is_dir() else base
     chain = [own, *(folder for folder in own.parents if folder.is_relative_to(base))]
@@ -91,7 +90,7 @@ def _version_2(root: Path) -> Place | Obstacle:
         reason = f"no permission to make a control group in {own}"
         if os.access(own, os.W_OK) is False and os.geteuid() == 0:
             reason = f"{base} is mounted read-only, as in a container"
-            return Obstacle(reason, "run it outside the container, or in a privileged one")
+            return Obstacle(reason, FROM_OUTSIDE)
     return Obstacle(reason, DELEGATE)
 
 
@@ -123,53 +122,6 @@ def _stepped_aside(folder: Path) -> Iterator[Obstacle | None]:
             (folder / PROCESSES).write_text(str(os.getpid()))
         with suppress(OSError):
             aside.rmdir()
-
-
-def _no_controller(root: Path, base: Path) -> Obstacle:
-    """Why the memory controller is missing, and how it comes back."""
-    parameters = _text(root / "proc/cmdline").split()
-    firmware = _text(root / "proc/device-tree/chosen/bootargs").strip("\0\n ").split()
-    disabled = "cgroup_disable=memory" in [*parameters, *firmware]
-    listed = [line.split() for line in _text(root / "proc/cgroups").splitlines() if line[:1] != "#"]
-    off = disabled or any(words[0] == "memory" and words[-1] == "0" for words in listed if words)
-    if "Raspberry Pi" in _text(root / "proc/device-tree/model"):
-        return _on_a_pi(root, parameters)
-    if disabled:
-        return Obstacle(
-            "the memory controller is off: the kernel was started with cgroup_disable=memory",
-            "take cgroup_disable=memory out of the kernel's parameters and reboot",
-        )
-    if off:
-        return Obstacle(
-            "the memory controller is off in this kernel (/proc/cgroups)",
-            "add cgroup_enable=memory to the kernel's parameters and reboot",
-        )
-    if not base.is_dir() and not (root / "proc/cgroups").exists():
-        return Obstacle("this kernel has no control groups", "use a kernel with CONFIG_MEMCG")
-    return Obstacle(
-        f"there is no memory controller in {base}",
-        "mount control groups of version 2 at /sys/fs/cgroup, or use a kernel with CONFIG_MEMCG",
-    )
-
-
-def _on_a_pi(root: Path, parameters: list[str]) -> Obstacle:
-    """The firmware of a Raspberry Pi starts the kernel with ``cgroup_disable=memory``.
-
-    The parameters of cmdline.txt come after it, and the last one wins.
-    """
-    reason = (
-        "the memory controller is off, as Raspberry Pi OS starts its kernel; "
-        "`docker run --memory` is ignored here too"
-    )
-    name = next((name for name in PI_FILES if (root / name).exists()), PI_FILES[0])
-    if "cgroup_enable=memory" in parameters:
-        return Obstacle(
-            f"{reason}; this kernel ignores cgroup_enable=memory",
-            "update the kernel (sudo apt full-upgrade) and reboot",
-        )
-    if "cgroup_enable=memory" in _words(root / name):
-        return Obstacle(f"{reason}; /{name} has cgroup_enable=memory already", "reboot")
-    return Obstacle(reason, f"add {PI_PARAMETERS} to the end of the one line in /{name} and reboot")
 
 
 def _own_path(root: Path) -> str:

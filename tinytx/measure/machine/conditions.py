@@ -5,12 +5,13 @@ average decides nothing: the bench itself raises it, and so does a build that en
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import msgspec
-
+from tinytx.measure.machine import throttling
 from tinytx.measure.machine.facts import Counters, Machine
 from tinytx.measure.machine.neighbours import Busy
-from tinytx.measure.machine.watch import Moment, Observation, difference
+from tinytx.measure.machine.watch import Observation, difference
+from tinytx.wording import counted
 
 CROWDED = 0.95
 """Share of all processor time in use from which on programs wait for each other."""
@@ -26,6 +27,8 @@ CAPPED = 0.95
 """Share of the frequency that it was built for which a processor must be allowed to reach."""
 STALLED = 0.05
 """Share of the time in which programs may wait for memory."""
+QUOTA = 0.02
+"""Share of the time of sampling for which a quota may stop the worker."""
 NAMED = 0.05
 """Cores that a program must have kept busy to be named."""
 MIN_SECONDS = 1.0
@@ -35,11 +38,9 @@ MIN_TICKS = 100
 DYNAMIC_POWERSAVE = ("intel_pstate", "amd-pstate-epp")
 """Drivers whose "powersave" adapts the frequency to the load instead of holding it low."""
 
-PI_NOW = {0: "under-voltage", 1: "a capped frequency", 2: "throttling", 3: "the temperature limit"}
-"""Bits of the Raspberry Pi's flags (documentation of vcgencmd get_throttled); + 16: since boot."""
 
-
-class Breach(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Breach:
     """A condition that was not kept."""
 
     name: str
@@ -48,7 +49,8 @@ class Breach(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Use(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Use:
     """Who used the processors between two looks, as shares of all processor time."""
 
     own: float
@@ -94,18 +96,66 @@ def all_breaches(testimony: Observation) -> list[Breach]:
         ("processors", before.processor, after.processor),
         ("cores that may be used", before.cores_allowed, after.cores_allowed),
         ("frequency governor", before.governor, after.governor),
+        ("CPU quota", cores_told(before.cpu_quota), cores_told(after.cpu_quota)),
     ):
         if a and b and a != b:
             found.append(_latency("changed", f"the {what} changed while measuring ({a}, then {b})"))
     return found
 
 
-def waiting(shares: Iterable[float | None], neighbours: Sequence[Busy] = ()) -> list[Breach]:
-    """A breach when a worker of the judged latency had to wait for a processor too much."""
+def quota(held: Iterable[tuple[int | None, int]], cores: float | None) -> list[Breach]:
+    """A breach when a quota of processor time stopped a worker of the judged latency too much.
+
+    ``held`` has for each worker the microseconds that it was stopped while it sampled, and the
+    nanoseconds that its samples took. What a start of an interpreter meets touches no figure.
+    """
+    known = [(stopped, sampled) for stopped, sampled in held if stopped is not None and sampled]
+    if not any(stopped * 1e3 / sampled > QUOTA for stopped, sampled in known):
+        return []
+    which = f" of {cores_told(cores)}" if cores is not None else ""
+    seconds = sum(stopped for stopped, _ in known) / 1e6
+    return [_latency("quota", f"a CPU quota{which} throttled it for {seconds:.2g} s")]
+
+
+def cores_told(quota: float | None) -> str:
+    """A quota in words; empty for none."""
+    return "" if quota is None else f"{quota:g} core{'' if quota == 1.0 else 's'}"
+
+
+def open_questions(testimony: Observation) -> str:
+    """What nobody can say about how fast the processor was allowed to be; empty when all is known.
+
+    No source of evidence is no evidence of health.
+    """
+    machine, seen = testimony.after, _flags_seen(testimony)
+    if machine.throttle_sources == []:
+        return "not known: whether heat or power slowed the processor (nothing here tells it)"
+    told = []
+    if missing := throttling.missing(machine.device, machine.throttle_sources):
+        told.append(f"{throttling.names(missing)} (this kernel does not pass them on)")
+    again = seen.steady & ~(seen.now | seen.risen) if seen.last is not None else 0
+    if again:
+        told.append(f"whether {throttling.names(again)} came again, set before and never cleared")
+    return f"not known: {'; '.join(told)}" if told else ""
+
+
+def waiting(
+    shares: Iterable[float | None],
+    neighbours: Sequence[Busy] = (),
+    rival: float | None = None,
+) -> list[Breach]:
+    """A breach when a worker of the judged latency had to wait for a processor too much.
+
+    Where a quota stopped it the kernel counts that as waiting too: ask :func:`quota` first. One
+    that stopped the bench at other times is a ``rival`` cause: so many cores.
+    """
     worst = max((share for share in shares if share is not None), default=0.0)
     if worst <= WAITED:
         return []
-    reason = f"other programs kept the processor from the bench {worst:.0%} of the time"
+    who = "other programs"
+    if rival is not None:
+        who += f", or a CPU quota of {cores_told(rival)},"
+    reason = f"{who} kept the processor from the bench {worst:.0%} of the time"
     return [_latency("waited", reason + _named(neighbours))]
 
 
@@ -160,31 +210,30 @@ def _frequency(before: Machine, after: Machine) -> list[Breach]:
 
 def _heat(testimony: Observation, elapsed: Counters) -> list[Breach]:
     found = []
-    looks: list[Machine | Moment] = [testimony.before, *testimony.during, testimony.after]
-    if reason := _flags([look.throttled for look in looks]):
+    if reason := _flags(testimony):
         found.append(_latency("throttled", reason))
-    held = list(dict.fromkeys(device for look in looks for device in look.cooling))
+    held = list(dict.fromkeys(device for look in testimony.looks for device in look.cooling))
     if held:
         reason = f"the kernel slows the processor down to cool it ({', '.join(held)})"
         found.append(_latency("throttled", reason))
-    if elapsed.throttle_events > 0:
-        reason = "the processor slowed itself down because of heat"
-        found.append(_latency("throttled", f"{reason} ({elapsed.throttle_events} times)"))
+    if elapsed.throttle_events:
+        times = counted(elapsed.throttle_events, "time")
+        reason = f"the processor slowed itself down because of heat ({times})"
+        found.append(_latency("throttled", reason))
     return found
 
 
-def _flags(looks: list[int | None]) -> str:
-    """What the Raspberry Pi's flags say: at any look, or since boot and not yet at the first."""
-    known = [flags for flags in looks if flags is not None]
-    if not known:
-        return ""
-    now = new = 0
-    for flags in known:
-        now |= flags & 0xF
-        new |= (flags & ~known[0]) >> 16 & 0xF
-    names = [name for bit, name in PI_NOW.items() if (now | new) >> bit & 1]
-    every = now | new << 16 | known[0]
-    return f"the Raspberry Pi reports {' and '.join(names)} (0x{every:x})" if names else ""
+def _flags(testimony: Observation) -> str:
+    """What the Raspberry Pi's flags say: at any look, or risen from one look to the next."""
+    seen = _flags_seen(testimony)
+    names = throttling.names(seen.now | seen.risen)
+    every = (seen.seen or 0) | (testimony.before.throttled or 0)
+    return f"the Raspberry Pi reports {names} (0x{every:x})" if names else ""
+
+
+def _flags_seen(testimony: Observation) -> throttling.Tally:
+    between = [moment.throttled_between for moment in testimony.during]
+    return throttling.tally((look.throttled for look in testimony.looks), between)
 
 
 def _swap(elapsed: Counters) -> list[Breach]:

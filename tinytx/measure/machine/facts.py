@@ -7,15 +7,14 @@ A file that is missing makes its fact unknown (None, "" or an empty list), never
 import importlib.metadata
 import platform
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
+from tinytx import cgroup
 from tinytx.errors import PrerequisiteError
-from tinytx.measure.machine import sensors
+from tinytx.measure.machine import containers, sensors
 from tinytx.measure.machine.emulation import emulation_signs
 from tinytx.measure.machine.sensors import Frequency, text
-from tinytx.measure.memory import process
 
 ROOT = Path("/")
 LIBRARIES = ("tinytx", "numpy", "onnxruntime", "sentencepiece", "msgspec", "psutil")
@@ -46,7 +45,8 @@ KERNEL_OPTIONS = (
 """Words of the kernel's command line that bear on measuring; the others are nobody's business."""
 
 
-class Counters(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Counters:
     """Counters since boot (or since the start of this process), to subtract from later ones."""
 
     busy: int = 0
@@ -57,22 +57,26 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     own: int = 0
     """Processor time of this process and of its finished children, in clock ticks."""
     swapped_pages: int = 0
-    throttle_events: int = 0
-    """x86: times that the processor lowered its speed because of heat."""
+    throttle_events: int | None = None
+    """x86: times that the processor lowered its speed because of heat; None where it does not
+    count them."""
     major_faults: int = 0
     """Pages that had to be read from storage, by anyone."""
     memory_stall_us: int | None = None
     """Time that some task waited for memory; None where the kernel does not count it."""
     uptime: float = 0.0
     """Seconds since boot: when the counters were read."""
+    quota_stalled_us: int | None = None
+    """For how long a quota of processor time stopped run queues; None without one."""
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Machine:
     """One look at the machine."""
 
     processor: str
     device: str
-    """The board, where the firmware tells it ("Raspberry Pi 4 Model B Rev 1.4")."""
+    """The board, where the firmware or the kernel tells it ("Raspberry Pi 4 Model B Rev 1.4")."""
     architecture: str
     features: list[str]
     """Instruction sets that matter to matrix products, of those that the processor has."""
@@ -91,10 +95,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     temperature_millicelsius: int | None
     """The hottest thermal zone."""
     throttled: int | None
-    """Raspberry Pi firmware flags: bits 0 to 3 now, bits 16 to 19 since boot."""
+    """Raspberry Pi firmware flags: bits 0 to 3 now, bits 16 to 19 since someone last asked."""
     load_1min: float | None
     group_limit: int | None
-    """Memory limit of the control group, in bytes."""
+    """The least memory limit of the control group and of those above it, in bytes."""
     group_peak: int | None
     """Memory peak of the control group, in bytes: a second opinion on the peak."""
     emulation: list[str]
@@ -105,16 +109,24 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     counters: Counters
     cores_allowed: str = ""
     """The affinity of this process, as the kernel tells it ("0-3")."""
-    frequency: Frequency = Frequency()
-    temperatures: dict[str, int] = {}
+    frequency: Frequency = field(default_factory=Frequency)
+    temperatures: dict[str, int] = field(default_factory=dict)
     """Every thermal zone, in thousandths of a degree."""
-    cooling: list[str] = []
+    cooling: list[str] = field(default_factory=list)
     """The kernel's cooling devices that hold a processor back at this moment."""
-    kernel_options: list[str] = []
+    kernel_options: list[str] = field(default_factory=list)
     """Words of the kernel's command line that bear on measuring."""
     system: str = ""
     """The distribution."""
     libc: str = ""
+    group_room: int | None = None
+    """Bytes that may still be taken before a limit of a control group bites."""
+    cpu_quota: float | None = None
+    """The cores that control groups grant, as a share of time; None is no quota."""
+    container: str = ""
+    """What kind of container this is; empty on the machine itself."""
+    throttle_sources: list[str] | None = None
+    """What tells here that a processor is held back; None in a report of an earlier tinytx."""
 
 
 def observe(root: Path = ROOT, architecture: str | None = None) -> Machine:
@@ -130,10 +142,10 @@ def observe(root: Path = ROOT, architecture: str | None = None) -> Machine:
     allowed = _allowed(root)
     frequency = sensors.frequency(root, _core_numbers(allowed))
     temperatures = sensors.temperatures(root)
-    limit, peak = process.group_peak(root)
+    groups = cgroup.memory(root)
     return Machine(
         processor=processor_name(information),
-        device=text(root / "proc/device-tree/model").strip("\0\n "),
+        device=sensors.board(root),
         architecture=architecture,
         features=_features(information),
         cores=_online_cores(root),
@@ -148,8 +160,8 @@ def observe(root: Path = ROOT, architecture: str | None = None) -> Machine:
         temperature_millicelsius=max(temperatures.values(), default=None),
         throttled=sensors.throttled(root),
         load_1min=_load(root),
-        group_limit=limit,
-        group_peak=peak,
+        group_limit=groups.limit,
+        group_peak=groups.peak,
         emulation=emulation_signs(root, architecture),
         kernel=text(root / "proc/sys/kernel/osrelease").strip(),
         python=platform.python_version(),
@@ -162,6 +174,10 @@ def observe(root: Path = ROOT, architecture: str | None = None) -> Machine:
         kernel_options=_kernel_options(root),
         system=_system(root),
         libc=" ".join(platform.libc_ver()),
+        group_room=groups.room,
+        cpu_quota=cgroup.quota(root).cores,
+        container=containers.kind(root),
+        throttle_sources=sensors.throttle_sources(root),
     )
 
 
@@ -243,6 +259,7 @@ def read_counters(root: Path) -> Counters:
         major_faults=vmstat.get("pgmajfault", 0),
         memory_stall_us=sensors.memory_stall_us(root),
         uptime=float(uptime[0]) if uptime else 0.0,
+        quota_stalled_us=cgroup.quota(root).stalled_us,
     )
 
 

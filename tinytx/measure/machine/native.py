@@ -5,6 +5,7 @@ the process (SIGILL) and Python cannot catch it. Only the standard library is im
 that the answer comes before anything native is loaded.
 """
 
+import importlib.metadata
 import re
 import signal
 import subprocess
@@ -12,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-LIBRARIES = ("msgspec", "numpy", "onnxruntime", "sentencepiece", "psutil")
+from tinytx.packages import how_to_install
+
+LIBRARIES = ("msgspec", "numpy", "onnxruntime", "sentencepiece", "psutil", "rich")
 """What the runtime cannot do without."""
 EXTRAS = {"torch": "train", "onnx": "export"}
 IMPORT_SECONDS = 120.0
@@ -43,7 +46,7 @@ def try_import(name: str, python: Sequence[str], root: Path = Path("/")) -> Impo
 
     ``python`` starts the child; ``root`` is where /proc/cpuinfo is read.
     """
-    code = f"import {name}; print(getattr({name}, '__version__', 'unknown version'))"
+    code = f"import {name}; print(getattr({name}, '__version__', ''))"
     try:
         child = subprocess.run(
             [*python, "-c", code],
@@ -58,9 +61,16 @@ def try_import(name: str, python: Sequence[str], root: Path = Path("/")) -> Impo
         hangs = f"importing {name} hangs: no answer after {IMPORT_SECONDS:.0f} s"
         return Import(name, False, hangs, _other_version(name))
     if child.returncode == 0:
-        version = (child.stdout.split() or ["unknown version"])[-1]
-        return Import(name, True, version)
+        return Import(name, True, (child.stdout.split() or [_installed(name)])[-1])
     return _failure(name, child.returncode, child.stderr, root)
+
+
+def _installed(name: str) -> str:
+    """The version of a package that does not tell it itself."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown version"
 
 
 def _failure(name: str, status: int, errors: str, root: Path) -> Import:
@@ -74,10 +84,9 @@ def _failure(name: str, status: int, errors: str, root: Path) -> Import:
     if last.startswith("ModuleNotFoundError") and f"'{name}'" in last:
         extra = EXTRAS.get(name)
         verb = f": cannot {extra}" if extra else ""
-        package = f"tinytx[{extra}]" if extra else "tinytx"
-        return Import(name, False, f"not installed{verb}", f"pip install '{package}'")
+        return Import(name, False, f"not installed{verb}", how_to_install(name))
     found = f"importing {name} fails: {last[:200]}"
-    return Import(name, False, found, f"pip install --force-reinstall {name}")
+    return Import(name, False, found, how_to_install(name, again=True))
 
 
 def illegal_instruction(root: Path = Path("/")) -> str:

@@ -1,9 +1,8 @@
 """Who else used the processors: programs by name, from one look at /proc/PID/stat to the next."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 from tinytx.measure.machine.sensors import text
 
@@ -11,7 +10,8 @@ Times = dict[tuple[int, int], "Process"]
 """By process number and start time, so that a number that is given again is another process."""
 
 
-class Process(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Process:
     """What /proc/PID/stat says (proc(5))."""
 
     name: str
@@ -22,7 +22,8 @@ class Process(msgspec.Struct, frozen=True):
     """The same of the children that have ended, and of theirs."""
 
 
-class Busy(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Busy:
     """A program that used the processors while the bench ran."""
 
     name: str

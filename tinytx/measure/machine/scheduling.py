@@ -4,14 +4,14 @@
 of waiting for one, and the number of times (Linux documentation, scheduler/sched-stats).
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 PROC = Path("/proc")
 
 
-class Scheduled(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Scheduled:
     """Nanoseconds of all threads of a process since they started."""
 
     running: int

@@ -2,23 +2,31 @@
 
 Documentation: Linux admin-guide/pm/cpufreq, driver-api/thermal/sysfs-api, accounting/psi; the
 Raspberry Pi's flags are those of ``vcgencmd get_throttled``. A missing file is an unknown fact.
+
+The drivers that ask the firmware for these flags (drivers/hwmon/raspberrypi-hwmon.c, and
+drivers/firmware/raspberrypi.c of the Raspberry Pi's own kernels) do so every 2 s and have it forget
+what has been. So a flag that is gone says nothing about 3 s ago.
 """
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 _CPU = "sys/devices/system/cpu"
+FLAGS = "flags of the Raspberry Pi's firmware"
+VOLTAGE = "under-voltage alarm (rpi_volt)"
+EVENTS = "counts of thermal throttling"
+COOLING = "cooling devices of the kernel"
 _COOLING = re.compile(r"cpufreq|cpu-idle|idle-injection|^Processor$|powerclamp")
 """Types of cooling device that cool by making a processor slower."""
 
 
-class Frequency(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Frequency:
     """The frequencies of the cores that may be used, in kHz."""
 
-    governors: list[str] = []
+    governors: list[str] = field(default_factory=list)
     """Each once; more than one when cores differ."""
     driver: str = ""
     slowest: int | None = None
@@ -82,22 +90,52 @@ def cooling(root: Path) -> list[str]:
 def throttled(root: Path) -> int | None:
     """The flags of the Raspberry Pi's firmware, in hexadecimal without a prefix.
 
-    A kernel that does not pass them on still has the firmware's under-voltage alarm (bit 0).
+    A kernel that does not pass them on still has the firmware's under-voltage alarm: then this is
+    bit 0 of them, and the others are not known (:func:`throttle_sources`).
     """
+    flags = _firmware_flags(root)
+    return _voltage_alarm(root) if flags is None else flags
+
+
+def _firmware_flags(root: Path) -> int | None:
     for path in sorted(root.glob("sys/devices/platform/*/*firmware/get_throttled")):
         flags = text(path).strip().removeprefix("0x")
         if re.fullmatch(r"[0-9a-fA-F]+", flags):
             return int(flags, 16)
+    return None
+
+
+def _voltage_alarm(root: Path) -> int | None:
     for name in root.glob("sys/class/hwmon/hwmon*/name"):
         if text(name).strip() == "rpi_volt":
             return number(name.with_name("in0_lcrit_alarm"))
     return None
 
 
-def throttle_events(root: Path) -> int:
+def throttle_sources(root: Path) -> list[str]:
+    """What tells on this machine that a processor is held back; nothing is no evidence of speed."""
+    kinds = (text(path) for path in root.glob("sys/class/thermal/cooling_device[0-9]*/type"))
+    found = {
+        FLAGS: _firmware_flags(root) is not None,
+        VOLTAGE: _voltage_alarm(root) is not None,
+        EVENTS: throttle_events(root) is not None,
+        COOLING: any(_COOLING.search(kind.strip()) for kind in kinds),
+    }
+    return [name for name, there in found.items() if there]
+
+
+def throttle_events(root: Path) -> int | None:
     """x86: how often the processors lowered their speed because of heat."""
     paths = root.glob(f"{_CPU}/cpu[0-9]*/thermal_throttle/core_throttle_count")
-    return sum(number(path) or 0 for path in paths)
+    counts = [count for path in paths if (count := number(path)) is not None]
+    return sum(counts) if counts else None
+
+
+def board(root: Path) -> str:
+    """The board's name, from the firmware, or from the kernel where Docker hides the firmware."""
+    told = text(root / "proc/device-tree/model").strip("\0\n ")
+    line = re.search(r"^Model\s*:[ \t]*(.+)$", text(root / "proc/cpuinfo"), re.MULTILINE)
+    return told or (line.group(1).strip() if line else "")
 
 
 def memory_stall_us(root: Path) -> int | None:

@@ -6,16 +6,16 @@ each phase has its own. ``ru_maxrss`` is never used: a child inherits its parent
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 from tinytx.errors import PrerequisiteError
 
 PROC = Path("/proc")
 
 
-class Resident(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Resident:
     """What a process holds at one instant, in bytes."""
 
     rss: int
@@ -60,45 +60,6 @@ def reset_high_water(proc: Path = PROC, process: str = "self") -> bool:
     except OSError:
         return False
     return True
-
-
-def group_peak(root: Path = Path("/")) -> tuple[int | None, int | None]:
-    """Limit and peak of this process's control group in bytes, where they can be read.
-
-    Version 2 has memory.max and memory.peak, version 1 memory.limit_in_bytes and
-    memory.max_usage_in_bytes. They count every process of the group and its page cache: a second
-    opinion, never the figure.
-    """
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None, None
-    base = root / "sys/fs/cgroup"
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        inside = path.lstrip("/")
-        if controllers == "":
-            folders = [base / inside, base, base / "unified" / inside]
-            names = ("memory.max", "memory.peak")
-        elif "memory" in controllers.split(","):
-            folders = [base / "memory" / inside, base / "memory"]
-            names = ("memory.limit_in_bytes", "memory.max_usage_in_bytes")
-        else:
-            continue
-        for folder in folders:
-            limit, peak = (_number(folder / name) for name in names)
-            if peak is not None:
-                return limit, peak
-    return None, None
-
-
-def _number(path: Path) -> int | None:
-    """A file with one number; None for "max", for no limit (2^63 or so) and for no file."""
-    try:
-        text = path.read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() and int(text) < 1 << 62 else None
 
 
 def _kilobytes(text: str) -> dict[str, int]:

@@ -6,7 +6,6 @@ one style sheet. Text from manifests, reports and the machine is escaped where i
 
 import base64
 import hashlib
-from datetime import datetime
 from pathlib import Path
 
 from tinytx.measure.pages import latency, memory, verdicts
@@ -16,7 +15,8 @@ from tinytx.measure.pages.repeat import how_to_repeat, settings
 from tinytx.measure.pages.tables import facts, numbers_table, section
 from tinytx.measure.pages.testimony import testimony
 from tinytx.measure.policy.budgets import Quantity
-from tinytx.measure.record.report import Report, latency_rows
+from tinytx.measure.record.report import Report, latency_rows, moment_of
+from tinytx.wording import counted
 
 STYLE = Path(__file__).with_name("page.css")
 
@@ -73,10 +73,8 @@ def render(report: Report) -> str:
 
 def when(moment: str) -> str:
     """An ISO 8601 moment as people read it; as it is when it is none."""
-    try:
-        return datetime.fromisoformat(moment).strftime("%-d %B %Y, %H:%M UTC")
-    except ValueError:
-        return moment or "an unknown time"
+    found = moment_of(moment)
+    return f"{found:%-d %B %Y, %H:%M} UTC" if found else moment or "an unknown time"
 
 
 def size_of(report: Report) -> str:
@@ -90,7 +88,7 @@ def _header(report: Report) -> Markup:
     lede = (
         f"{bundle.parameters:,} parameters in {bundle.precision}, {size_of(report)} in all, "
         f"{bundle.bits_per_byte:.3f} bits per byte of held-out text. Measured on {place} "
-        f"({machine.usable_cores} of {machine.cores} cores, {machine.architecture}), "
+        f"({machine.usable_cores} of {counted(machine.cores, 'core')}, {machine.architecture}), "
         f"{when(report.started_at)}, in {report.seconds:,.0f} s."
     )
     name = el("span", "bundle ", el("code", bundle.id[:12]))
@@ -142,11 +140,13 @@ def _limit(report: Report) -> Markup | None:
     if proof is None:
         return None
     word = "The limit bites" if proof.enforced else "The limit was not enforced"
+    if not proof.enforced and proof.holds is not None:
+        word = "The bench could enforce no limit, but one set from outside holds it"
     pairs = [
         ("limit", told(proof.limit / 1e6, "MB")),
         ("mechanism", proof.mechanism or "none"),
         ("canary", proof.canary or "not run"),
-        ("reason", proof.reason),
+        ("reason", proof.doubt),
         ("remedy", proof.remedy),
     ]
     kind = "good" if proof.enforced else "bad"

@@ -7,9 +7,10 @@ from tinytx.measure.pages.figures import phases, told
 from tinytx.measure.pages.html import size_of, when
 from tinytx.measure.pages.markup import clean
 from tinytx.measure.pages.repeat import command
-from tinytx.measure.pages.testimony import value
+from tinytx.measure.pages.testimony import fact
 from tinytx.measure.pages.verdicts import summary
 from tinytx.measure.record.report import Report, latency_rows
+from tinytx.wording import counted
 
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⚠️"}
 MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~>$&<@:-])")
@@ -39,7 +40,7 @@ def render(report: Report) -> str:
         f"{summary(report)}. Bundle {code(report.bundle.id[:12])}: "
         f"{report.bundle.parameters:,} parameters, {text(report.bundle.precision)}, "
         f"{size_of(report)}, {report.bundle.bits_per_byte:.3f} bits per byte. Measured on "
-        f"{code(place)} ({machine.usable_cores} of {machine.cores} cores), "
+        f"{code(place)} ({machine.usable_cores} of {counted(machine.cores, 'core')}), "
         f"{text(when(report.started_at))}.",
         _verdicts(report),
         _reasons(report),
@@ -119,8 +120,8 @@ def _basis(report: Report) -> str:
     rows = [row for row in report.budgets if row.basis]
     lines = [f"- {text(row.budget.title)}: {text(row.basis)}" for row in rows]
     if proof := report.limit:
-        why = f"{proof.mechanism}, {proof.canary}" if proof.enforced else proof.reason
-        word = "was enforced" if proof.enforced else "could not be enforced"
+        why = f"{proof.mechanism}, {proof.canary}" if proof.enforced else proof.doubt
+        word = "was enforced" if proof.enforced else "could not be enforced by the bench"
         lines.append(f"- a limit of {told(proof.limit / 1e6, 'MB')} {word}: {text(why)}")
     if report.container is not None:
         lines += [f"- {text(one)}" for one in (str(report.container), *report.container.notes)]
@@ -129,8 +130,11 @@ def _basis(report: Report) -> str:
 
 def _machine(report: Report) -> str:
     machine = report.after
-    names = ("kernel", "governor", "throttled", "emulation", "load_1min", "swap_used")
-    rows = [(text(name), text(value(name, getattr(machine, name)))) for name in names]
+    names = (
+        *("kernel", "governor", "throttled", "throttle_sources", "cpu_quota", "container"),
+        *("emulation", "load_1min", "swap_used"),
+    )
+    rows = [(text(name), text(fact(machine, name))) for name in names]
     versions = [(text(name), text(version)) for name, version in machine.versions.items()]
     return grid(("fact", "found"), [*rows, ("Python", text(machine.python)), *versions])
 

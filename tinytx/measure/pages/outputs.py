@@ -38,13 +38,23 @@ class Outputs:
             check_writable(path, option, bundle)
 
     def write(self, report: Report) -> None:
-        """Write every format that is wanted, each whole or not at all."""
-        if self.json is not None:
-            reports.write(self.json, report)
-        if self.markdown is not None:
-            write_text(self.markdown, markdown.render(report))
-        if self.html is not None:
-            write_text(self.html, html.render(report))
+        """Write every format that is wanted, each whole or not at all.
+
+        Raises the :class:`UsageError` of the first that cannot be written, after all were tried.
+        """
+        failed: list[UsageError] = []
+        for path, write in (
+            (self.json, reports.write),
+            (self.markdown, lambda path, report: write_text(path, markdown.render(report))),
+            (self.html, lambda path, report: write_text(path, html.render(report))),
+        ):
+            try:
+                if path is not None:
+                    write(path, report)
+            except UsageError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from tinytx.measure.pages.markup import Markup, el, join, number, percent
 from tinytx.measure.pages.tables import numbers_table, section
 from tinytx.measure.pages.verdicts import badge
 from tinytx.measure.policy.budgets import FIGURES, UNITS, Row
+from tinytx.wording import counted
 
 HEIGHT = 96.0
 NEAR = 3.0
@@ -21,7 +22,7 @@ def render(history: History) -> str:
     header = el(
         "header",
         el("p", "tinytx bench", class_="overline"),
-        el("h1", f"The trend over {count} reports"),
+        el("h1", f"The trend over {counted(count, 'report')}"),
         el("p", _lede(history), class_="lede"),
     )
     parts = [_series(series, place) for place, series in enumerate(history.series)]
@@ -93,7 +94,7 @@ def _dates(series: Series) -> list[Markup]:
     count = len(series.points)
     ends = (0, count - 1) if count > 1 else (0,)
     return [
-        words(_at(n, count), HEIGHT + LINE, series.points[n].started_at[:10], "tick", anchor)
+        words(_at(n, count), HEIGHT + LINE, series.points[n].date, "tick", anchor)
         for n, anchor in zip(ends, ("start", "end") if count > 1 else ("middle",), strict=True)
     ]
 

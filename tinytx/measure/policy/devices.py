@@ -20,6 +20,7 @@ from tinytx.measure.policy.budgets import (
     policy_names,
     read_toml,
 )
+from tinytx.wording import counted
 
 FOLDER = "devices"
 FREE_FOR_SYSTEM = 0.2
@@ -159,7 +160,8 @@ def _differs(device: Device, machine: Machine) -> list[str]:
             f"the {title} lacks {', '.join(surplus)}, which this processor has: slower code"
         )
     if machine.usable_cores > device.cores:
-        found.append(f"the {title} has {device.cores} cores, this machine {machine.usable_cores}")
+        cores = counted(device.cores, "core")
+        found.append(f"the {title} has {cores}, this machine {machine.usable_cores}")
     return found
 
 
@@ -177,4 +179,5 @@ def _too_large(device: Device, budgets: Iterable[Budget]) -> list[str]:
 def _too_many(device: Device, threads: int) -> list[str]:
     if threads <= device.cores:
         return []
-    return [f"{threads} threads were used, the {device.title} has {device.cores} cores"]
+    used = counted(threads, "thread was", "threads were")
+    return [f"{used} used, the {device.title} has {counted(device.cores, 'core')}"]

@@ -79,6 +79,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     samples_ns: list[int] = []
     waited: float | None = None
     """Of the time that the process wanted a processor while sampling, the share it waited."""
+    quota_us: int | None = None
+    """For how long a quota of processor time stopped it while sampling; None without a quota."""
     tokenise_ns: list[int] = []
     generated: int = 0
     """Tokens of one end-to-end generation."""
@@ -87,3 +89,4 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     error_kind: str = ""
     """The class of ``tinytx.errors`` that the error belongs to."""
+    error_remedy: str = ""

@@ -1,5 +1,6 @@
 """The report: one JSON document with a versioned schema, raw samples included."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,15 @@ def _worst_samples(report: Report) -> list[tuple[str, list[int]]]:
         if tokenised:
             worst.append(("tokenise its prompt", max(tokenised, key=stats.quantile_of)))
     return worst
+
+
+def moment_of(started_at: str) -> datetime | None:
+    """The moment of an ISO 8601 text, in UTC, which is meant where it names no zone."""
+    try:
+        moment = datetime.fromisoformat(started_at)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def failure(report: Report) -> TinytxError | None:

@@ -21,7 +21,7 @@ from tinytx.measure.policy import devices
 from tinytx.measure.policy.budgets import Budget
 from tinytx.measure.policy.devices import Device
 from tinytx.measure.policy.scenarios import Scenarios, lengths, load_scenarios
-from tinytx.measure.record.protocol import Looks, Task
+from tinytx.measure.record.protocol import Answer, Looks, Task
 from tinytx.measure.record.report import (
     BundleFacts,
     Discarded,
@@ -31,7 +31,7 @@ from tinytx.measure.record.report import (
     overall,
 )
 from tinytx.measure.run import launch
-from tinytx.measure.verdict.judging import judge_all
+from tinytx.measure.verdict.judging import judge_all, with_open_questions
 from tinytx.runtime.processor import settled
 
 UNJUDGED_SECONDS = 5.0
@@ -115,8 +115,10 @@ def run_bench(
     plans = _plan(bundle, scenarios)
     tasks = _Tasks(bundle, budgets, scenarios, plans)
     peaks = [budget.limit.base for budget in budgets if budget.name == "peak_memory"]
-    with guard(min(peaks, default=None), settings.root, settings.canary) as guarded:
-        watch = Watch(settings.root)
+    with (
+        guard(min(peaks, default=None), settings.root, settings.canary) as guarded,
+        Watch(settings.root) as watch,
+    ):
         _run_all(plans, tasks, settings, watch, guarded, progress)
         seen = watch.finish()
     attribution = _attribute(tasks.task(plans[0], 0.0), settings) if settings.why else None
@@ -133,8 +135,12 @@ def run_bench(
     ]
     judged = [answer for s in done if s.kind == "next_token" for answer in s.answers]
     found = conditions.all_breaches(seen)
-    found += conditions.waiting((answer.waited for answer in judged), seen.neighbours)
+    held = conditions.quota(map(_held, judged), seen.after.cpu_quota)
+    rival = seen.after.cpu_quota if seen.elapsed().quota_stalled_us else None
+    waited = (answer.waited for answer in judged)
+    found += held or conditions.waiting(waited, seen.neighbours, rival)
     rows = judge_all(budgets, bundle.manifest, done, found, seen.after, scenarios)
+    rows = with_open_questions(rows, conditions.open_questions(seen))
     device = None
     if settings.device:
         threads = scenarios.processes.threads
@@ -291,7 +297,13 @@ def _disturbed(plan: _Plan, run: ProcessRun, watch: Watch) -> str:
     if plan.kind != "next_token" or run.answer is None:
         return ""
     elapsed = difference(*watch.last())
-    return conditions.disturbance(elapsed, run.answer.waited, watch.before.cores)
+    own = conditions.quota([_held(run.answer)], None)  # nobody else took that time
+    waited = None if own else run.answer.waited
+    return conditions.disturbance(elapsed, waited, watch.before.cores)
+
+
+def _held(answer: Answer) -> tuple[int | None, int]:
+    return answer.quota_us, sum(answer.samples_ns)
 
 
 def _attribute(task: Task, settings: BenchSettings) -> Attribution:

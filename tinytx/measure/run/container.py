@@ -37,6 +37,7 @@ from tinytx.measure.policy.devices import Device
 from tinytx.measure.record.reading import parse_report
 from tinytx.measure.record.report import Report, overall
 from tinytx.measure.run.bench import check_unchanged
+from tinytx.packages import how_to_install
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def connect() -> Any:
     except ImportError as error:
         raise PrerequisiteError(
             "`tinytx bench --container` needs the Python package docker, which is not installed",
-            "pip install 'tinytx[container]'",
+            how_to_install("docker"),
         ) from error
     try:
         client = DockerClient.from_env()
@@ -280,6 +281,8 @@ def _prove(client: Any, image: Any, limits: Limits) -> LimitProof | None:
         remedy = "`tinytx doctor` says what this machine lacks for memory limits"
         return LimitProof(False, limit, "", reason, f"survived: {fate}", remedy)
     reason = f"the canary ended with {ended.status}: {_sentence(ended.errors)}"
+    if ended.status == KILLED:
+        reason = f"the canary was killed only after it had {_mb(touched)}, more than the limit"
     return LimitProof(False, limit, "", reason, f"ended with {ended.status}: {fate}")
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 
 import tinytx
-from tinytx.errors import BundleError
+from tinytx.errors import BundleError, LibraryError
 from tinytx.measure.limits.groups import Group
+from tinytx.measure.machine import native
 from tinytx.measure.policy.budgets import Quantity
 from tinytx.measure.record.protocol import Answer, Task
 from tinytx.measure.record.report import ProcessRun
@@ -25,13 +26,15 @@ SIGNALS = {
     signal.SIGBUS: "signal 7: a crash in a native library",
     signal.SIGABRT: "signal 6: a native library gave up",
 }
+CRASHES = {*SIGNALS} - {signal.SIGKILL}
 HUNG = "its worker process hung"
 
 
 def run_worker(
     task: Task, timeout: float, command: tuple[str, ...] = WORKER, group: Group | None = None
 ) -> ProcessRun:
-    """One task in a fresh process. Raises :class:`BundleError` when the bundle is at fault.
+    """One task in a fresh process. Raises :class:`BundleError` when the bundle is at fault, and
+    :class:`LibraryError` when a library is.
 
     Every other failure is part of the result, so that it reaches the report. The process and
     its children are gone when this returns or raises, after Ctrl-C as well. With a ``group`` the
@@ -42,9 +45,14 @@ def run_worker(
     run = _run(task, timeout, group.entering(command))
     use = group.use()
     if run.trouble and use.kills:
-        limit = f" at the memory limit of {Quantity.of(use.limit, 'MB')}" if use.limit else ""
-        trouble = f"its worker process was killed by the kernel{limit}"
-        return ProcessRun(trouble=trouble, group=use)
+        where = " for want of memory"
+        if use.limit:
+            limit = Quantity.of(use.limit, "MB")
+            where = f" at the memory limit of {limit}"
+            if not use.at_limit:
+                where = f" before it came to its limit of {limit}: a group above, or the machine, "
+                where += "had no more memory"
+        return ProcessRun(trouble=f"its worker process was killed by the kernel{where}", group=use)
     return msgspec.structs.replace(run, group=use)
 
 
@@ -75,6 +83,8 @@ def _run(task: Task, timeout: float, command: tuple[str, ...]) -> ProcessRun:
 
 def _understand(status: int, output: bytes, errors: bytes) -> ProcessRun:
     if status:
+        if status == 1 or -status in CRASHES:
+            _try_libraries()
         return ProcessRun(trouble=f"its worker process {_death(status, errors)}")
     try:
         answer = msgspec.json.decode(output, type=Answer)
@@ -82,9 +92,19 @@ def _understand(status: int, output: bytes, errors: bytes) -> ProcessRun:
         return ProcessRun(trouble=f"its worker process gave no proper answer ({error})")
     if answer.error_kind == BundleError.__name__:
         raise BundleError(answer.error)
+    if answer.error_kind == LibraryError.__name__:
+        raise LibraryError(answer.error, answer.error_remedy)
     if answer.error:
         return ProcessRun(trouble=answer.error)
     return ProcessRun(answer=answer)
+
+
+def _try_libraries() -> None:
+    """After a death that a library may have caused: is there one that cannot be imported?"""
+    for name in native.LIBRARIES:
+        tried = native.try_import(name, (sys.executable, "-P"))
+        if not tried.ok:
+            raise LibraryError(f"the library {name} cannot be used: {tried.found}")
 
 
 def _death(status: int, errors: bytes) -> str:

@@ -19,6 +19,7 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
+from tinytx import cgroup
 from tinytx.errors import TinytxError
 from tinytx.measure import stats
 from tinytx.measure.machine.scheduling import scheduled, wait_share
@@ -189,13 +190,20 @@ def measure_latency(model: Model, choose: Choose, task: Task) -> Answer:
     start = clock()
     settled, dropped = warm_up(samples, task.warm_up, start + int(task.seconds * 0.5e9))
     deadline = start + int(task.seconds * 1e9)
-    before = scheduled()
+    before, stopped = scheduled(), cgroup.quota().stalled_us
     if task.looks is not None:
         taken = sample_until_decided(samples, task, deadline)
     else:
         taken = sample_fixed(samples, task.samples, deadline)
     waited = wait_share(before, scheduled())
-    return Answer(settled=settled, warm_up_samples=dropped, samples_ns=taken, waited=waited)
+    ended = cgroup.quota().stalled_us
+    return Answer(
+        settled=settled,
+        warm_up_samples=dropped,
+        samples_ns=taken,
+        waited=waited,
+        quota_us=None if stopped is None or ended is None else ended - stopped,
+    )
 
 
 def run(task: Task) -> Answer:
@@ -233,7 +241,8 @@ def main() -> None:
     try:
         answer = run(msgspec.json.decode(sys.stdin.buffer.read(), type=Task))
     except TinytxError as error:
-        answer = Answer(error=error.message, error_kind=type(error).__name__)
+        kind = type(error).__name__
+        answer = Answer(error=error.message, error_kind=kind, error_remedy=error.remedy)
     except MemoryError:
         answer = Answer(error="it ran out of memory", error_kind="MemoryError")
     reply_to.write(msgspec.json.encode(answer))

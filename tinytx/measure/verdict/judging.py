@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from tinytx.bundle import GRAPHS, Manifest
 from tinytx.measure import stats
 from tinytx.measure.machine.conditions import Breach, touching
@@ -11,6 +13,7 @@ from tinytx.measure.policy.scenarios import NextToken, Scenarios
 from tinytx.measure.record.protocol import Answer, Phases
 from tinytx.measure.record.report import ProcessRun, Scenario
 from tinytx.measure.verdict.training import training_figure
+from tinytx.wording import counted
 
 TOUCHED_BY = {"rss": "memory", "peak_memory": "memory", "next_token_p95": "latency"}
 """The kind of breach that makes each figure meaningless; the others need no measuring here."""
@@ -36,6 +39,16 @@ def judge_all(
     return [
         judge(budget, figures[budget.name](), touching(found, TOUCHED_BY.get(budget.name, "none")))
         for budget in budgets
+    ]
+
+
+def with_open_questions(rows: list[Row], told: str) -> list[Row]:
+    """The rows; those of latency say in their basis what is not known of the processor."""
+    return [
+        msgspec.structs.replace(row, basis="; ".join(part for part in (row.basis, told) if part))
+        if TOUCHED_BY.get(row.budget.name) == "latency"
+        else row
+        for row in rows
     ]
 
 
@@ -163,7 +176,7 @@ def _repeated(scenarios: list[Scenario]) -> str:
     thrown = [one for scenario in scenarios for one in scenario.discarded]
     if not thrown:
         return ""
-    count = "1 process was" if len(thrown) == 1 else f"{len(thrown)} processes were"
+    count = counted(len(thrown), "process was", "processes were")
     return f"; {count} disturbed and measured again ({thrown[0].reason})"
 
 
@@ -187,22 +200,30 @@ def _undecided(
     for scenario, answer in cells:
         if _too_short(answer, token):
             return (
-                f"{scenario.name}: {len(answer.samples_ns)} steps of "
+                f"{scenario.name}: {counted(len(answer.samples_ns), 'step')} of "
                 f"{Quantity.of(sum(answer.samples_ns), 's')} in all were too short to decide "
                 f"({token.least_seconds:g} s are needed); a longer --time-limit adds more"
             )
     open_cells = [cell for cell, (_, upper) in zip(cells, bounds, strict=True) if upper is None]
     if not open_cells:
-        return "the limit lies between the bounds; a longer --time-limit narrows them"
+        more = _more([answer for _, answer in cells], token, "narrows them")
+        return f"the limit lies between the bounds; {more}"
     worth = [
         (len(a.samples_ns) / stats.cluster_time(a.samples_ns, token.block), s, a)
         for s, a in open_cells
     ]
     least, scenario, answer = min(worth, key=lambda one: one[0])
     return (
-        f"{scenario.name}: {len(answer.samples_ns)} steps, worth {least:.0f} independent ones, "
-        "were too few to decide; a longer --time-limit adds more"
+        f"{scenario.name}: {counted(len(answer.samples_ns), 'step')}, worth {least:.0f} "
+        f"independent ones, were too few to decide; {_more([answer], token, 'adds more')}"
     )
+
+
+def _more(answers: list[Answer], token: NextToken, does: str) -> str:
+    """What would help: time, unless every process had all the steps that it may have."""
+    if any(len(answer.samples_ns) < token.most for answer in answers):
+        return f"a longer --time-limit {does}"
+    return f"it had all of next_token.most = {token.most:,} steps: only --scenarios allows more"
 
 
 def _trouble(scenarios: list[Scenario], processes: int) -> str:

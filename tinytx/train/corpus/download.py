@@ -1,12 +1,11 @@
 """A file from the network: in parts, after interruptions, with its checksum, or not at all.
 
-What has arrived lies in a ``.part`` file beside its facts (``.json``: the address, the validator
-that the server gave). A later try asks for the rest (RFC 9110, range requests) under the condition
-that the file is still the same one (``If-Range``); a server that does not know ranges sends it
-whole again. Trouble that may pass is tried again after growing pauses.
+What has arrived lies in a ``.part`` file beside its facts (``.json``: the address, the length and
+the validator that the server gave). A later try asks for the rest (RFC 9110, range requests) under
+the condition that the file is still the same one (``If-Range``); a server that does not know ranges
+sends it whole again. Trouble that may pass is tried again after growing pauses.
 """
 
-import email.message
 import hashlib
 import http.client
 import json
@@ -15,12 +14,15 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from tinytx.errors import CorpusError, os_errors_as
-from tinytx.train.corpus import text
+from tinytx.train.corpus import answers, archives
+from tinytx.train.corpus.answers import PORTAL, REMEDY, Answer, Changed, Facts, Unfinished
+from tinytx.train.corpus.formats import HTML, recognise
+from tinytx.train.corpus.text import read_file
 from tinytx.train.progress import Reporter
 from tinytx.workspace import atomic_write
 
@@ -31,25 +33,6 @@ LONGEST_WAIT_SECONDS = 60.0
 """The longest pause that a server may ask for (Retry-After)."""
 TRIES_AT_MOST = 20
 BLOCK = 1 << 16
-TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
-REMEDY = "download it by other means, then give it with --corpus-path"
-
-
-class Answer(Protocol):
-    """The part of an HTTP answer that is read here."""
-
-    status: int | None
-    headers: email.message.Message
-
-    def read(self, amount: int, /) -> bytes: ...
-
-
-class Unfinished(Exception):
-    """Trouble that may pass: why, and how long the server asks to wait."""
-
-    def __init__(self, reason: str, wait: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.wait = reason, wait
 
 
 @dataclass(frozen=True)
@@ -73,7 +56,7 @@ def target_in(folder: Path, url: str) -> Path:
     """Where the file of an address lies: a readable end of its name, and its hash."""
     last = url.partition("?")[0].rsplit("/", 1)[-1]
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", last)[-40:].strip("-.")
-    digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return folder / f"{digest}-{name or 'text'}"
 
 
@@ -88,14 +71,18 @@ def fetch(download: Download, reporter: Reporter) -> bytes:
         raise CorpusError(
             f"the address {download.url!r} must begin with http://, https:// or file://"
         )
-    if scheme == "file":
-        return _checked(_local(download.url), download)
+    if (local := local_file(download.url)) is not None:
+        return _checked(read_file(local), download)
     if download.target.is_file():
         reporter.note(f"downloaded before: {download.target} (delete it to fetch it again)")
-        return _checked(text.read_file(download.target), download)
+        return _checked(read_file(download.target), download)
     _receive_all(download, reporter)
     try:
-        data = _checked(text.read_file(download.part), download)
+        data = _checked(read_file(download.part), download)
+        if not data:
+            raise CorpusError(f"{download.url} is empty", REMEDY)
+        if recognise(data) is HTML:
+            raise CorpusError(f"{download.url} answered with a web page, not with a text", PORTAL)
     except CorpusError:
         _forget(download)
         raise
@@ -105,12 +92,23 @@ def fetch(download: Download, reporter: Reporter) -> bytes:
     return data
 
 
-def _local(url: str) -> bytes:
+def local_file(url: str) -> Path | None:
+    """The path of a ``file:`` address; None for any other address.
+
+    Raises :class:`CorpusError` for one that names another machine.
+    """
+    if url.partition(":")[0].lower() != "file":
+        return None
     try:
-        path = Path(urllib.request.url2pathname(urllib.parse.urlparse(url).path))
+        parts = urllib.parse.urlsplit(url)
+        if parts.netloc.lower() not in ("", "localhost"):
+            raise CorpusError(
+                f"{url} names a file on another machine ({parts.netloc})",
+                "give file:/// with the file's whole path, or http",
+            )
+        return Path(urllib.request.url2pathname(parts.path))
     except ValueError as error:
         raise CorpusError(f"cannot read {url}: {error}", REMEDY) from error
-    return text.read_file(path)
 
 
 def _checked(data: bytes, download: Download) -> bytes:
@@ -126,92 +124,93 @@ def _checked(data: bytes, download: Download) -> bytes:
 
 def _receive_all(download: Download, reporter: Reporter) -> None:
     """Fill the ``.part`` file, however many tries it takes."""
-    failures = 0
+    failures, reason = 0, ""
     for _ in range(TRIES_AT_MOST):
         before = _size(download.part)
         try:
             _receive(download, reporter)
             return
         except Unfinished as trouble:
+            reason = trouble.reason
             failures = 0 if _size(download.part) > before else failures + 1
             if failures > len(PAUSES_SECONDS):
-                raise CorpusError(
-                    f"cannot download {download.url}: {trouble.reason}", REMEDY
-                ) from None
+                raise CorpusError(f"cannot download {download.url}: {reason}", REMEDY) from None
             pause = PAUSES_SECONDS[max(failures - 1, 0)]
             pause = max(pause, min(trouble.wait or 0.0, LONGEST_WAIT_SECONDS))
-            reporter.note(f"{trouble.reason}; trying again in {pause:g} s")
+            reporter.note(f"{reason}; trying again in {pause:g} s")
             time.sleep(pause)
     raise CorpusError(
-        f"{download.url} broke off {TRIES_AT_MOST} times",
+        f"{download.url} broke off {TRIES_AT_MOST} times, the last time: {reason}",
         "run the same command again: it goes on where this one ended",
     )
 
 
 def _receive(download: Download, reporter: Reporter) -> None:
     """One try. Raises :class:`Unfinished` for trouble that may pass."""
-    try:
-        request = urllib.request.Request(download.url, headers=_range_headers(download))
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-            _store(answer, download, reporter)
-    except urllib.error.HTTPError as error:
-        reason = f"{download.url} answered {error.code} {error.reason}"
-        if error.code == 416:  # the file is no longer as long as what is here
-            _forget(download)
-            raise Unfinished(reason) from error
-        if error.code in TRANSIENT:
-            raise Unfinished(reason, _seconds(error.headers.get("Retry-After"))) from error
-        raise CorpusError(reason, REMEDY) from error
-    except (
-        urllib.error.URLError,
-        TimeoutError,
-        ConnectionError,
-        http.client.HTTPException,
-    ) as error:
-        raise Unfinished(str(getattr(error, "reason", None) or error)) from error
-    except (OSError, ValueError) as error:
-        raise CorpusError(f"cannot download {download.url}: {error}", REMEDY) from error
-
-
-def _range_headers(download: Download) -> dict[str, str]:
-    """Ask for the rest of what is here, if the server's file can be told to be the same."""
+    known = _known(download)
+    asked = 0 if known.validator is None else _size(download.part)
     headers = {"User-Agent": "tinytx"}
+    if asked:
+        headers |= {"Range": f"bytes={asked}-", "If-Range": str(known.validator)}
     try:
-        facts = json.loads(download.facts.read_bytes())
-        known = facts["url"] == download.url and isinstance(facts["validator"], str)
-    except (OSError, ValueError, KeyError, TypeError):
-        known = False
-    if known and (size := _size(download.part)):
-        headers |= {"Range": f"bytes={size}-", "If-Range": facts["validator"]}
-    return headers
-
-
-def _store(answer: Answer, download: Download, reporter: Reporter) -> None:
-    """Append what comes to the ``.part`` file, or begin it anew; check the announced length."""
-    start = _content_start(answer)
-    if start is not None and start != _size(download.part):
+        request = urllib.request.Request(download.url, headers=headers)
+        _ = urllib.parse.urlsplit(download.url).port  # checked here: the resolver cuts off bits
+        opener = urllib.request.build_opener(answers.Redirects)
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+            _store(answer, download, asked, known, reporter)
+    except Changed:
         _forget(download)
-        raise Unfinished(f"{download.url} sent another part than was asked for")
-    length = answer.headers.get("Content-Length")
-    done = start or 0
-    total = done + int(length) if length and length.isdigit() else None
-    if total is not None and total > text.LARGEST_TEXT:
+        raise
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        found = answers.trouble(error, download.url)
+        if isinstance(found, Changed):
+            _forget(download)
+        raise found from error
+
+
+def _known(download: Download) -> Facts:
+    """What an earlier answer said of the file whose beginning is here."""
+    try:
+        document = json.loads(download.facts.read_bytes())
+        if document["url"] == download.url:
+            return answers.facts_from(document)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return Facts(None, None)
+
+
+def _store(
+    answer: Answer, download: Download, asked: int, known: Facts, reporter: Reporter
+) -> None:
+    """Append what comes to the ``.part`` file, or begin it anew; check the announced length."""
+    answers.refuse_page(answer, download.url)
+    done, facts = 0, answers.first_facts(answer.headers)
+    if answer.status == 206:
+        done, size = asked, answers.part_size(answer, download.url, asked, known)
+        facts = Facts(known.validator, size)
+    if facts.size is not None and facts.size > archives.LARGEST_TEXT:
         raise _too_large(download)
     with os_errors_as(CorpusError, "write the download"):
-        if start is None:
+        if answer.status != 206:
             _forget(download)
-            facts = {"url": download.url, "validator": _validator(answer.headers)}
-            atomic_write(download.facts, json.dumps(facts).encode())
+        document = {"url": download.url, **asdict(facts)}
+        atomic_write(download.facts, json.dumps(document).encode())
         file = download.part.open("ab")
     with file:
         while block := answer.read(BLOCK):
             _write(file, block)
             done += len(block)
-            reporter.download(done, total)
-            if done > text.LARGEST_TEXT:
+            reporter.download(done, facts.size)
+            if done > archives.LARGEST_TEXT:
                 raise _too_large(download)
-    if total is not None and done < total:
-        raise Unfinished(f"{download.url} broke off after {done:,} of {total:,} bytes")
+    _check_length(download, done, facts.size)
+
+
+def _check_length(download: Download, done: int, size: int | None) -> None:
+    if size is not None and done < size:
+        raise Unfinished(f"{download.url} broke off after {done:,} of {size:,} bytes")
+    if size is not None and done > size:
+        raise Changed(f"{download.url} sent {done:,} bytes; it had announced {size:,}")
 
 
 def _write(file: BinaryIO, block: bytes) -> None:
@@ -220,23 +219,9 @@ def _write(file: BinaryIO, block: bytes) -> None:
         file.flush()
 
 
-def _content_start(answer: Answer) -> int | None:
-    """Where a partial answer (206) begins; None for a whole one."""
-    if answer.status != 206:
-        return None
-    match = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-    return int(match.group(1)) if match else -1
-
-
-def _validator(headers: email.message.Message) -> str | None:
-    """What If-Range can compare: a strong ETag, else the date of the last change."""
-    etag = headers.get("ETag")
-    return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
-
-
 def _too_large(download: Download) -> CorpusError:
     _forget(download)
-    return CorpusError(f"{download.url} is larger than {text.LARGEST_TEXT:,} bytes")
+    return CorpusError(f"{download.url} is larger than {archives.LARGEST_TEXT:,} bytes")
 
 
 def _forget(download: Download) -> None:
@@ -246,8 +231,3 @@ def _forget(download: Download) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
-
-
-def _seconds(value: str | None) -> float | None:
-    """Retry-After in seconds; its other form, a date, is not worth the code."""
-    return float(value) if value and value.isdigit() else None

@@ -1,19 +1,31 @@
 """Where a corpus comes from: the built-in stories, files, an address, or a name; and its split."""
 
+import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tinytx.config import CorpusSettings
 from tinytx.errors import CorpusError, os_errors_as
-from tinytx.train.corpus.download import Download, fetch, target_in
+from tinytx.train.corpus.download import Download, fetch, local_file, target_in
 from tinytx.train.corpus.holdout import hold_out_blocks, hold_out_end, without_copies
 from tinytx.train.corpus.named import NamedFile, named_corpus
-from tinytx.train.corpus.text import decode_text, read_text, text_files, unpack
+from tinytx.train.corpus.text import (
+    read_file,
+    read_text,
+    some,
+    text_files,
+    to_text,
+    to_text_or_blank,
+)
 from tinytx.train.progress import Reporter
+from tinytx.train.recorded import bare_address, bare_name
 from tinytx.workspace import sha256_file
 
 SHORTEST_TEXT = 2_000  # bytes
+NAMES_AT_MOST = 20
+"""Names of files that a record of a corpus holds; their number and hash cover the rest."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,28 @@ class SplitCorpus:
     source: str
     val_information_bits: float | None = None
     """-log2 of the validation text's own probability: known for the built-in corpus alone."""
+    files: dict[str, Any] = field(default_factory=dict)
+    """What it was made of: :meth:`Files.record`."""
+
+
+class Files:
+    """The files that a corpus is made of, as they are read."""
+
+    def __init__(self) -> None:
+        self._read: list[tuple[str, str]] = []
+
+    def add(self, name: str, data: bytes) -> None:
+        self._read.append((name, hashlib.sha256(data).hexdigest()))
+
+    def record(self) -> dict[str, Any]:
+        """How many they are, the first names without their folders, and one sha256 of all: that
+        of the files' own, a line each."""
+        lines = "".join(f"{digest}\n" for _, digest in self._read)
+        return {
+            "files": len(self._read),
+            "names": [name for name, _ in self._read[:NAMES_AT_MOST]],
+            "files_sha256": hashlib.sha256(lines.encode()).hexdigest(),
+        }
 
 
 def obtain(settings: CorpusSettings, downloads: Path, reporter: Reporter) -> SplitCorpus:
@@ -33,27 +67,46 @@ def obtain(settings: CorpusSettings, downloads: Path, reporter: Reporter) -> Spl
     Raises :class:`CorpusError`.
     """
     last_part: float | None = None
-    source: str
+    files, source = Files(), ""
     if settings.name is not None:
         corpus = named_corpus(settings.name)
         reporter.note(f"{corpus.title}; licence: {corpus.licence}")
-        texts = [_download(file, downloads, reporter) for file in corpus.files]
+        texts = [_download(file, downloads, reporter, files) for file in corpus.files]
         cleaned = [corpus.clean(t, f.url) for t, f in zip(texts, corpus.files, strict=True)]
         text, source, last_part = "\n".join(cleaned), str(settings.name), corpus.last_part
     elif settings.url is not None:
-        text = _download(NamedFile(settings.url, settings.sha256), downloads, reporter)
+        text = _download(NamedFile(settings.url, settings.sha256), downloads, reporter, files)
         source = settings.url
     elif settings.paths:
-        files = corpus_files(settings.paths)
-        text = (
-            "\n\n".join(read_text(path) for path in files)
-            if len(files) > 1
-            else read_text(files[0])
-        )
-        source = settings.paths[0] if len(files) == 1 else f"{len(files)} files"
+        texts = _read_all(settings.paths, reporter, files)
+        text = "\n\n".join(texts)
+        source = settings.paths[0] if len(texts) == 1 else f"{len(texts):,} files"
     else:
-        return _built_in(settings)
-    return _split(SplitCorpus(text, "", source), settings, last_part, reporter)
+        return _built_in(settings, reporter)
+    whole = SplitCorpus(text, "", source, files=files.record())
+    return _split(whole, settings, last_part, reporter)
+
+
+def _read_all(paths: tuple[str, ...], reporter: Reporter, files: Files) -> list[str]:
+    """The texts of files and folders; empty files of a folder are passed over."""
+    texts: list[str] = []
+    blank: list[str] = []
+    for path in map(Path, paths):
+        for file in text_files(path, reporter.warn) if path.is_dir() else [path]:
+            data = read_file(file)
+            text = to_text_or_blank(data, str(file), str(file), reporter.warn)
+            if text:
+                texts.append(text)
+                files.add(bare_name(str(file)), data)
+            elif path == file:
+                raise CorpusError(f"{file} is empty")
+            else:
+                blank.append(str(file))
+    if not texts:
+        raise CorpusError(f"every text file in {paths[0]} is empty")
+    if blank:
+        reporter.warn(f"left out, being empty: {some(blank)}")
+    return texts
 
 
 def corpus_files(paths: tuple[str, ...]) -> list[Path]:
@@ -78,9 +131,12 @@ def _regular(path: Path) -> bool:
     return path.is_file() or not path.exists()
 
 
-def _download(file: NamedFile, downloads: Path, reporter: Reporter) -> str:
-    data = fetch(Download(file.url, target_in(downloads, file.url), file.sha256), reporter)
-    return decode_text(unpack(data, file.url), file.url)
+def _download(file: NamedFile, downloads: Path, reporter: Reporter, files: Files) -> str:
+    download = Download(file.url, target_in(downloads, file.url), file.sha256)
+    data = fetch(download, reporter)
+    files.add(bare_name(bare_address(file.url)), data)
+    where = local_file(file.url) or download.target
+    return to_text(data, file.url, str(where), reporter.warn)
 
 
 def _split(
@@ -89,7 +145,7 @@ def _split(
     """Hold out validation text where none is given; no document is in both parts."""
     text = corpus.train
     if settings.val_path is not None:
-        val = read_text(Path(settings.val_path))
+        val = read_text(Path(settings.val_path), reporter.warn)
         _, copies = without_copies(text, val)
         if copies:
             reporter.warn(
@@ -117,12 +173,12 @@ def _split(
     return replace(corpus, train=train, val=parts[1])
 
 
-def _built_in(settings: CorpusSettings) -> SplitCorpus:
+def _built_in(settings: CorpusSettings, reporter: Reporter) -> SplitCorpus:
     from tinytx.train.corpus import builtin
 
     train, val = builtin.split(settings.seed, settings.train_bytes, settings.val_bytes)
-    held_out = read_text(Path(settings.val_path)) if settings.val_path else None
-    if held_out is not None:
+    if settings.val_path is not None:
+        held_out = read_text(Path(settings.val_path), reporter.warn)
         return SplitCorpus(train.text, held_out, "the built-in stories")
     return SplitCorpus(train.text, val.text, "the built-in stories", val.information_bits)
 
@@ -135,3 +191,16 @@ def own_bits_per_byte(facts_file: Path) -> float | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return None if bits is None else float(bits) / int(size)
+
+
+def recorded_files(facts_file: Path, train_sha256: str) -> dict[str, Any]:
+    """What ``corpus.json`` says of the files behind a training text of this sha256, else nothing.
+
+    Another text may have been put in its place since.
+    """
+    try:
+        facts = json.loads(facts_file.read_bytes())
+        files = facts["files"] if facts["train_sha256"] == train_sha256 else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return dict(files) if isinstance(files, dict) else {}

@@ -1,34 +1,62 @@
-"""Bytes to text: gzip and zip are unpacked, and what is not UTF-8 text is refused by name.
+"""A file or a folder to text: opened safely, unpacked, decoded, or refused by name."""
 
-Every size is bounded before it is believed: a file that unpacks to more than ``LARGEST_TEXT`` is
-given up on the way, not after it has filled the memory.
-"""
-
-import gzip
-import io
 import stat
-import zipfile
-import zlib
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from tinytx.errors import CorpusError, os_errors_as
+from tinytx.train.corpus import archives
+from tinytx.train.corpus.encodings import Tell, decode
+from tinytx.train.corpus.formats import refusal
 
-LARGEST_TEXT = 2_000_000_000  # bytes
-SUFFIXES = (".txt", ".text", ".md", ".txt.gz", ".zip")
-"""What counts as text in a folder and, but for the archives, inside a zip file."""
-GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
-MARKS = {
-    b"\xff\xfe\x00\x00": "UTF-32",
-    b"\x00\x00\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-}
-"""Byte order marks; UTF-32 before UTF-16, whose mark it begins with."""
+SUFFIXES = (*archives.MEMBERS, ".txt.gz", ".zip")
+"""How the names of those files in a folder end that count as text."""
+NAMED_AT_MOST = 5  # files in one sentence
+LOOKED_AT = 100  # files of a folder that are not called text, for what they are
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, tell: Tell = lambda _: None) -> str:
     """A text file, packed or not. Raises :class:`CorpusError` with one sentence."""
-    return decode_text(unpack(read_file(path), str(path)), str(path))
+    return to_text(read_file(path), str(path), str(path), tell)
+
+
+def to_text(data: bytes, name: str, file: str, tell: Tell) -> str:
+    """The text in the bytes of a file, packed or not.
+
+    ``name`` is what messages call it, ``file`` is its path for the commands that they name.
+    Raises :class:`CorpusError` where it is no text or empty.
+    """
+    text = to_text_or_blank(data, name, file, tell)
+    if not text:
+        raise CorpusError(f"{name} is empty")
+    return text
+
+
+def to_text_or_blank(data: bytes, name: str, file: str, tell: Tell) -> str:
+    """The same, or nothing where there is only white space.
+
+    Members of an archive are separated by an empty line; ``tell`` hears which of them are blank.
+    """
+    texts = [(raw.name, decode(raw, tell)) for raw in archives.unpack(data, name, file)]
+    full = [text for _, text in texts if text.strip()]
+    blank = [inner for inner, text in texts if not text.strip()]
+    if full and blank:
+        tell(f"left out, being empty: {some(blank)}")
+    return "\n\n".join(full)
+
+
+def check_plain(path: Path) -> None:
+    """Raise :class:`CorpusError` unless a file can be used as it lies there: UTF-8, not packed."""
+    data = read_file(path)
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{path} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,}",
+            "give it with --corpus-path in place of --skip-corpus, which says how to convert it",
+        ) from error
+    read_text(path)
 
 
 def read_file(path: Path) -> bytes:
@@ -41,98 +69,57 @@ def read_file(path: Path) -> bytes:
             raise CorpusError(
                 f"{path} is not a regular file", "save the text to a file and give that"
             )
-        if facts.st_size > LARGEST_TEXT:
-            raise CorpusError(f"{path} is larger than {LARGEST_TEXT:,} bytes")
+        if facts.st_size > archives.LARGEST_TEXT:
+            raise CorpusError(f"{path} is larger than {archives.LARGEST_TEXT:,} bytes")
         return path.read_bytes()
 
 
-def text_files(folder: Path) -> list[Path]:
-    """The text files below a folder, in the order of their names. Hidden ones do not count."""
+def text_files(folder: Path, tell: Tell = lambda _: None) -> list[Path]:
+    """The text files below a folder, in the order of their names. Hidden ones do not count.
+
+    ``tell`` hears of the files that are called otherwise and are left out.
+    """
     with os_errors_as(CorpusError, "read the corpus"):
-        found = sorted(
+        seen = sorted(
             path
             for path in folder.rglob("*")
-            if path.name.lower().endswith(SUFFIXES)
-            and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if not any(part.startswith(".") for part in path.relative_to(folder).parts)
             and path.is_file()
         )
+        found = [path for path in seen if path.name.lower().endswith(SUFFIXES)]
+    others = sorted(set(seen) - set(found))
     if not found:
-        raise CorpusError(
-            f"the folder {folder} holds no text files", f"their names end in {', '.join(SUFFIXES)}"
+        kinds = f" but {_by_suffix(others)}" if others else ""
+        advice = _advice(others) or f"their names end in {', '.join(SUFFIXES)}"
+        raise CorpusError(f"the folder {folder} holds no text files{kinds}", advice)
+    if others:
+        advice = f"; {advice}" if (advice := _advice(others)) else ""
+        tell(
+            f"left out of {folder}, not being called text ({', '.join(SUFFIXES)}): "
+            f"{_by_suffix(others)}{advice}"
         )
     return found
 
 
-def unpack(data: bytes, name: str) -> bytes:
-    """What a gzip or zip file holds, known by its first bytes; anything else as it is."""
-    try:
-        if data.startswith(GZIP):
-            return _bounded(gzip.GzipFile(fileobj=io.BytesIO(data)), name)
-        if data.startswith(ZIP):
-            return _unzip(data, name)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
-        raise CorpusError(f"{name} is packed but cannot be unpacked: {error}") from error
-    return data
+def _by_suffix(paths: list[Path]) -> str:
+    """ "3 .csv, 1 .html": how many files there are of each kind, the most first."""
+    counts = Counter(path.suffix.lower() or "without an ending" for path in paths).most_common()
+    told = [f"{count:,} {suffix}" for suffix, count in counts[:NAMED_AT_MOST]]
+    rest = sum(count for _, count in counts[NAMED_AT_MOST:])
+    return ", ".join([*told, *([f"{rest:,} others"] if rest else [])])
 
 
-def _unzip(data: bytes, name: str) -> bytes:
-    """The text files of an archive, in its order, with an empty line between them."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = [one for one in archive.infolist() if not one.is_dir()]
-        texts = [one for one in members if one.filename.lower().endswith(SUFFIXES[:3])]
-        chosen = texts or (members if len(members) == 1 else [])
-        if not chosen:
-            raise CorpusError(f"{name} holds {len(members)} files, none of them text (.txt)")
-        if any(one.flag_bits & 1 for one in chosen):
-            raise CorpusError(f"{name} is encrypted", "unpack it and give the text")
-        parts, size = [], 0
-        for one in chosen:
-            with archive.open(one) as file:
-                parts.append(_bounded(file, name, size))  # type: ignore[arg-type]
-            size += len(parts[-1])
-        return b"\n\n".join(parts)
+def _advice(paths: list[Path]) -> str:
+    """The way to text for the first file of another program among ``paths``."""
+    for path in paths[:LOOKED_AT]:
+        if (kind := archives.foreign_format(path)) is not None:
+            found = refusal(str(path), kind, str(path))
+            return f"{found.message}; {found.remedy}"
+    return ""
 
 
-def _bounded(file: io.BufferedIOBase, name: str, before: int = 0) -> bytes:
-    """All that ``file`` yields, or an error once it is more than the limit."""
-    unpacked = bytearray()
-    while block := file.read(1 << 20):
-        unpacked += block
-        if before + len(unpacked) > LARGEST_TEXT:
-            raise CorpusError(f"{name} unpacks to more than {LARGEST_TEXT:,} bytes")
-    return bytes(unpacked)
-
-
-def decode_text(data: bytes, name: str) -> str:
-    """UTF-8 without its mark, lines ended by a newline alone; not empty, not binary.
-
-    Another encoding is refused by its name, with the command that converts it.
-    """
-    for mark, encoding in MARKS.items():
-        if data.startswith(mark):
-            raise CorpusError(f"{name} is {encoding}, not UTF-8", _convert(encoding, name))
-    if (zero := data.find(0)) >= 0:
-        raise CorpusError(f"{name} is not text: there is a zero byte at offset {zero:,}")
-    try:
-        text = data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,}",
-            _convert(_likely_encoding(data), name),
-        ) from error
-    if not text.strip():
-        raise CorpusError(f"{name} is empty")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _likely_encoding(data: bytes) -> str:
-    """Windows-1252 fills most of the gap 0x80 to 0x9f that Latin-1 leaves to control characters."""
-    try:
-        data.decode("cp1252")
-    except UnicodeDecodeError:
-        return "ISO-8859-1"
-    return "WINDOWS-1252" if any(0x80 <= byte < 0xA0 for byte in data) else "ISO-8859-1"
-
-
-def _convert(encoding: str, name: str) -> str:
-    return f"if it is {encoding}: iconv -f {encoding} -t UTF-8 {name} > corpus.txt"
+def some(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    listed = list(names)
+    more = len(listed) - NAMED_AT_MOST
+    return ", ".join(listed[:NAMED_AT_MOST]) + (f" and {more:,} more" if more > 0 else "")
