@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tinytx.serve import answers
+from tinytx.serve import answers, page
 from tinytx.serve.completions import Answer, ClientGone, Listening
 from tinytx.serve.loop import Draining, QueueFull
 from tinytx.serve.metrics import Metrics
@@ -95,6 +95,7 @@ def too_many(why: str) -> RequestError:
 def build(service: Service, lifespan: Any = None) -> Any:
     """The ASGI application."""
     routes = [
+        Route("/", _endpoint(service, front, open_to_all=True), methods=["GET"]),
         Route("/v1/completions", _endpoint(service, completions), methods=["POST"]),
         Route("/v1/score", _endpoint(service, score), methods=["POST"]),
         Route("/v1/models", _endpoint(service, models), methods=["GET"]),
@@ -248,6 +249,7 @@ async def score(service: Service, request: Request) -> Any:
 
 
 def _model_card(model: Model) -> dict[str, Any]:
+    manifest = model.bundle.manifest
     return {
         "id": model.name,
         "object": "model",
@@ -255,7 +257,9 @@ def _model_card(model: Model) -> dict[str, Any]:
         "owned_by": "tinytx",
         "bundle": model.bundle.id,
         "precision": model.precision,
-        "max_model_len": model.bundle.manifest.model.max_seq_length,
+        "max_model_len": manifest.model.max_seq_length,
+        "parameters": manifest.model.parameters,
+        "bits_per_byte": manifest.bits_per_byte(model.precision),
     }
 
 
@@ -284,6 +288,10 @@ async def health(service: Service, request: Request) -> Response:
             "waiting": model.loop.waiting,
         }
     return _json(document, 200 if state == "ok" else 503)
+
+
+async def front(service: Service, request: Request) -> Response:
+    return page.response()
 
 
 async def metrics(service: Service, request: Request) -> Response:

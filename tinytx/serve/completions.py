@@ -161,10 +161,15 @@ class Answer:
                 return [*events, answers.event(answers.error(self._error(generation)))]
             chosen = self._choice(i, last=reason is not None)
             if chosen["text"] or reason:
-                events.append(answers.event({**self._head, "choices": [chosen]}))
+                events.append(answers.event({**self._head, "choices": [chosen], **self._so_far()}))
             if reason:
                 unfinished.remove(i)
         return events
+
+    def _so_far(self) -> dict[str, Any]:
+        options = self._asked.stream_options
+        wanted = options is not None and options.continuous_usage_stats
+        return {"usage": self._usage()} if wanted else {}
 
     def _ending(self) -> list[bytes]:
         options = self._asked.stream_options
