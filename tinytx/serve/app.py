@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -103,8 +104,10 @@ def build(service: Service, lifespan: Any = None) -> Any:
         Route("/health", _endpoint(service, health, open_to_all=True), methods=["GET"]),
         Route("/metrics", _endpoint(service, metrics), methods=["GET"]),
     ]
-    handlers = {HTTPException: _not_found}
-    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    handlers: Any = {HTTPException: _not_found, Exception: _broken}
+    application = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    application.router.redirect_slashes = False
+    return application
 
 
 Handler = Callable[[Service, Request], Awaitable[Any]]
@@ -132,11 +135,11 @@ def _endpoint(service: Service, handler: Handler, *, open_to_all: bool = False) 
             except (ClientDisconnect, ClientGone):
                 return
             status = await response(self.scope, self.receive, self.send)
-            path, code = request.url.path, status or getattr(response, "status_code", 0)
-            service.metrics.answered(path, code, time.perf_counter() - began)
-            log.info(
-                "%s %s %d %.1f ms", request.method, path, code, 1e3 * (time.perf_counter() - began)
-            )
+            code = status or getattr(response, "status_code", 0)
+            seconds = time.perf_counter() - began
+            service.metrics.answered(self.scope["path"], code, seconds)
+            path = quote(self.scope["path"])  # no line of the log ends within it
+            log.info("%s %s %d %.1f ms", request.method, path, code, 1e3 * seconds)
 
     return Endpoint
 
@@ -157,6 +160,8 @@ def _authorise(service: Service, request: Request) -> None:
 
 def failed(error: RequestError) -> Response:
     headers = {"Retry-After": "1"} if error.status in (429, 503) else {}
+    if error.status == 408:
+        headers["Connection"] = "close"  # the rest of the body may never come
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return _json(answers.error(error), error.status, headers)
@@ -177,12 +182,19 @@ UNSUPPORTED = {
 
 async def _not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    path = request.url.path
+    path = request.scope["path"]
     if error.status_code == 405:
         message = f"{request.method} is not what {path} takes"
     else:
         message = UNSUPPORTED.get(path, f"there is no {path[:100]} here")
     return failed(RequestError(message, status=error.status_code, code="not_found"))
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """A fault of ours; Starlette raises it on, so that the log has it."""
+    return failed(
+        RequestError("the server failed", status=500, kind="server_error", code="internal_error")
+    )
 
 
 async def read_body(service: Service, request: Request) -> bytes:

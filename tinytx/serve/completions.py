@@ -93,6 +93,9 @@ class Answer:
                 return await self._stream(receive, send)
             return await self._whole(receive, send)
         except ClientGone:
+            if "tinytx.abort" in scope:  # nor is what it has not taken kept for it
+                scope["tinytx.abort"]()
+                await asyncio.sleep(0)  # now it counts as gone
             return 499
 
     async def _whole(self, receive: Receive, send: Send) -> int:

@@ -17,22 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tinytx.bundle import TOKENIZER, Bundle, Precision
 from tinytx.errors import BundleError, PrerequisiteError, TokenizerError
 from tinytx.serve import startup
-from tinytx.serve.app import Service, build
+from tinytx.serve.app import Service, build, failed
 from tinytx.serve.loop import Loop
 from tinytx.serve.model import Model
+from tinytx.serve.requests import RequestError
 from tinytx.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 FIRST_INHERITED = 3
 """The first file descriptor that systemd hands over (sd_listen_fds(3))."""
-SILENT_SECONDS = 20.0
-"""A new connection must bring a whole request head within so long; a kept one has as long again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,23 +46,58 @@ class Settings:
     waiting: int = 64
     precision: Precision | None = None
     drain_seconds: float = 25.0
+    silent_seconds: int = 20
+    """A connection must bring a whole request head within so long: a new one from its start, a
+    kept one from the end of the last answer."""
 
 
 class Impatient(H11Protocol):
-    """uvicorn's HTTP/1.1, but a connection on which no request comes is closed."""
+    """uvicorn's HTTP/1.1, but a connection that no request comes on, or no answer leaves by, is
+    closed. uvicorn's own timer waits only between requests, and ends at the first byte."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._silent = self.loop.call_later(SILENT_SECONDS, transport.close)
+        self._unsent = 0
+        self._wait()
 
     def handle_events(self) -> None:
         super().handle_events()
-        if self.cycle is not None:
+        if self.cycle is not None and not self.cycle.response_complete:
             self._silent.cancel()
+            self.scope["tinytx.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+
+    def on_response_complete(self) -> None:
+        self._silent.cancel()
+        self._wait()
+        super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._silent.cancel()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, refused in the interface's form."""
+        found = failed(RequestError(msg.rstrip(".").lower()))
+        headers = [*found.raw_headers, (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=bytes(found.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def _wait(self) -> None:
+        seconds = self.config.timeout_keep_alive
+        self._silent = self.loop.call_later(seconds, self._out_of_patience)
+
+    def _out_of_patience(self) -> None:
+        """Nothing came; but a long answer may still be on its way to a slow reader."""
+        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        if self._unsent and (before == 0 or self._unsent < before):
+            self._wait()
+        else:
+            self.transport.abort()
 
 
 class _Server(uvicorn.Server):
@@ -144,7 +179,7 @@ async def _serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=int(SILENT_SECONDS),
+            timeout_keep_alive=settings.silent_seconds,
             timeout_graceful_shutdown=int(settings.drain_seconds),
         )
     )

@@ -1,0 +1,185 @@
+"""Whatever the body of a request is, the answer is one of the interface: 200, or a 4xx that says
+why. The application is asked in this process, without a socket."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tinytx.serve.app import Limits, Service, build
+from tinytx.serve.run import Settings, load_model
+
+Ask = Callable[[str, bytes], tuple[int, bytes]]
+
+
+@pytest.fixture(scope="module")
+def ask(tiny_bundle: Path) -> Iterator[Ask]:
+    """Status and body of the answer to a POST."""
+    model, _ = load_model(Settings(bundle=tiny_bundle, slots=4, waiting=12))
+    service = Service(Limits(body_bytes=200_000))
+    service.model = model
+    application = build(service)
+
+    async def answer(path: str, body: bytes) -> tuple[int, bytes]:
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            if messages:
+                return messages.pop()
+            await asyncio.Event().wait()  # the client stays
+            return {}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
+            "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"",
+            "headers": [], "root_path": "", "client": ("127.0.0.1", 1), "server": ("x", 80),
+        }  # fmt: skip
+        async with asyncio.timeout(20):
+            await application(scope, receive, send)
+        assert sent[0]["type"] == "http.response.start" and not sent[-1].get("more_body")
+        return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        work = loop.create_task(model.loop.run())
+        yield lambda path, body: runner.run(answer(path, body))
+        assert not work.done()
+        assert (model.loop.running, model.loop.waiting) == (0, 0)
+        work.cancel()
+
+
+def check(found: tuple[int, bytes]) -> int:
+    """Whether it is an answer of the interface; returns its status."""
+    status, body = found
+    if status == 200 and body.startswith(b"data: "):
+        events = body.split(b"\n\n")
+        assert events[-2:] == [b"data: [DONE]", b""]
+        for event in events[:-2]:
+            assert "error" not in json.loads(event.removeprefix(b"data: "))
+        return status
+    document = json.loads(body)
+    if status == 200:
+        assert "error" not in document
+    else:
+        assert 400 <= status < 500, document
+        assert set(document["error"]) == {"message", "type", "param", "code"}
+        assert document["error"]["message"]
+    return status
+
+
+texts = st.text(st.characters(), max_size=12)  # lone surrogates among them
+numbers = st.one_of(
+    st.integers(-3, 60),
+    st.integers(),
+    st.sampled_from([10**18, 2**63, 2**64, 10**400, -(10**5000 % 10**4200), 1e308, -0.0, 1e-320]),
+    st.floats(),
+)
+anything = st.recursive(
+    st.one_of(st.none(), st.booleans(), numbers, texts),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+plausible: dict[str, st.SearchStrategy[Any]] = {
+    "model": st.just("tinytx"),
+    "max_tokens": st.integers(0, 50),
+    "n": st.integers(0, 17),
+    "temperature": st.floats(0, 2.1),
+    "top_p": st.floats(0, 1.1),
+    "top_k": st.integers(0, 400),
+    "min_p": st.floats(0, 1),
+    "repetition_penalty": st.floats(1, 100),
+    "stop": texts | st.lists(texts, max_size=4),
+    "seed": numbers,
+    "logprobs": st.integers(0, 21),
+    "echo": st.booleans(),
+    "stream": st.booleans(),
+    "stream_options": st.fixed_dictionaries({}, optional={"include_usage": st.booleans()}),
+    "best_of": st.just(1),
+    "user": texts,
+}
+requests = st.fixed_dictionaries(
+    {"prompt": texts | st.lists(texts | st.lists(st.integers(0, 330), max_size=4), max_size=4)},
+    optional={name: st.one_of(values, values, anything) for name, values in plausible.items()},
+)
+
+
+def written(value: object) -> bytes:
+    """JSON as a careless client writes it: NaN, lone surrogates and all."""
+    return json.dumps(value).encode()
+
+
+HARD = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@HARD
+@given(body=st.one_of(st.binary(max_size=60), anything.map(written)), score=st.booleans())
+def test_any_body_is_answered(ask: Ask, body: bytes, score: bool) -> None:
+    check(ask("/v1/score" if score else "/v1/completions", body))
+
+
+@settings(HARD, max_examples=300)
+@given(request=requests)
+def test_any_nearly_right_request_is_answered(ask: Ask, request: dict[str, Any]) -> None:
+    check(ask("/v1/completions", written(request)))
+
+
+@HARD
+@given(request=st.fixed_dictionaries({"text": texts | anything}, optional={"model": anything}))
+def test_any_text_to_score_is_answered(ask: Ask, request: dict[str, Any]) -> None:
+    check(ask("/v1/score", written(request)))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b'"prompt"',
+        b"\xff\xfe",
+        b'{"prompt": "\xff"}',
+        b'{"prompt": "\\ud800"}',
+        b'{"prompt": "a"',
+        b"[" * 100_000,
+        b'{"prompt": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        b'{"a":' * 20_000,
+        b'{"prompt": "a", "seed": ' + b"9" * 100_000 + b"}",
+        b'{"prompt": "a", "temperature": 1e999}',
+        b'{"prompt": "a", "temperature": NaN}',
+        b'{"prompt": []}',
+        b'{"prompt": [[]], "n": 0}',
+        b'{"prompt": [1, "a"]}',
+        b'{"prompt": [-1]}',
+        b'{"prompt": [99999999999999999999999999]}',
+        b'{"prompt": "a", "stop": ' + json.dumps(["x"] * 17).encode() + b"}",
+        b'{"prompt": "a", "stream_options": {"include_usage": true}}',
+        b'{"prompt": "a", "stream": true, "stream_options": {"more": true}}',
+    ],
+    ids=lambda body: repr(body[:40]),
+)
+def test_a_bad_body_is_refused(ask: Ask, body: bytes) -> None:
+    assert check(ask("/v1/completions", body)) == 400
+    assert check(ask("/v1/score", body)) == 400
+
+
+@pytest.mark.parametrize("prompt", ["", [], [[]], [""], "\0", "\ufeff", "\u2028e\u0301 \U0001f600"])
+def test_an_odd_prompt_is_continued(ask: Ask, prompt: object) -> None:
+    asked = {"prompt": prompt, "max_tokens": 3, "echo": True, "logprobs": 1}
+    status = check(ask("/v1/completions", written(asked)))
+    assert status == (400 if prompt == [] else 200)
+
+
+@pytest.mark.parametrize("seed", [0, -5, 2**63, 2**64, -(2**70), 10**40])
+def test_any_whole_number_is_a_seed(ask: Ask, seed: int) -> None:
+    asked = {"prompt": "River", "max_tokens": 12, "seed": seed}
+    first, second = (ask("/v1/completions", written(asked)) for _ in range(2))
+    assert check(first) == 200
+    assert json.loads(first[1])["choices"] == json.loads(second[1])["choices"]
