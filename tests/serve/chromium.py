@@ -2,6 +2,7 @@
 driver and no package is needed (https://chromedevtools.github.io/devtools-protocol/)."""
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -31,19 +32,20 @@ class Chromium:
 
     def __init__(self, program: str, folder: Path) -> None:
         """``folder``: for its profile, new and empty."""
-        to_read, self._write = os.pipe()
         self._read, to_write = os.pipe()
+        to_read, self._write = os.pipe()
+        theirs = [fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (to_read, to_write)]
         self._process = subprocess.Popen(
             # it reads file descriptor 3 and writes 4
-            ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "sh", program, *FLAGS]
+            ["bash", "-c", f'exec "$@" 3<&{theirs[0]} 4>&{theirs[1]}', "bash", program, *FLAGS]
             + [f"--user-data-dir={folder}", "about:blank"],
-            pass_fds=(to_read, to_write),
+            pass_fds=theirs,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        os.close(to_read)
-        os.close(to_write)
+        for fd in (to_read, to_write, *theirs):
+            os.close(fd)
         self._buffer, self._number, self._session = b"", 0, ""
         self.requests: list[str] = []
         self.complaints: list[str] = []
@@ -99,6 +101,11 @@ class Chromium:
     def open(self, address: str) -> None:
         self.call("Page.navigate", url=address)
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    def reload(self) -> None:
+        self.evaluate("window.isOld = true")
+        self.call("Page.reload")
+        self.until("!window.isOld && document.readyState === 'complete'")
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression of JavaScript in the page."""

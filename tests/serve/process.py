@@ -101,9 +101,10 @@ def serving_slowly(
     settings: dict[str, Any] | None = None,
     limits: dict[str, Any] | None = None,
     token: str = "",
+    port: int = 0,
 ) -> Iterator[Server]:
     """The same server, but each step of its model takes so many seconds."""
-    told = (json.dumps(settings or {}), json.dumps(limits or {}), token)
+    told = (json.dumps({"port": port, **(settings or {})}), json.dumps(limits or {}), token)
     with _running(str(SLOW), str(bundle), str(seconds), *told) as server:
         yield server
 

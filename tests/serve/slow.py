@@ -17,7 +17,7 @@ from tinytx.serve.run import Settings, load_model, serve
 
 def main(bundle: str, seconds: str, settings: str, limits: str, token: str) -> None:
     logging.basicConfig(level=logging.INFO)
-    chosen = Settings(bundle=Path(bundle), port=0, **json.loads(settings))
+    chosen = Settings(bundle=Path(bundle), **json.loads(settings))
     model, _ = load_model(chosen)
     step = Batch.step
 
