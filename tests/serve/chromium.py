@@ -35,10 +35,9 @@ class Chromium:
         self._read, to_write = os.pipe()
         to_read, self._write = os.pipe()
         theirs = [fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (to_read, to_write)]
+        joined = f'exec "$0" "$@" 3<&{theirs[0]} 4>&{theirs[1]}'  # it reads 3 and writes 4
         self._process = subprocess.Popen(
-            # it reads file descriptor 3 and writes 4
-            ["bash", "-c", f'exec "$@" 3<&{theirs[0]} 4>&{theirs[1]}', "bash", program, *FLAGS]
-            + [f"--user-data-dir={folder}", "about:blank"],
+            ["bash", "-c", joined, program, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
             pass_fds=theirs,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -130,10 +129,9 @@ class Chromium:
 
     def type(self, name: str, text: str) -> None:
         """Into the field with that id, in place of what is in it, as a user would."""
-        self.evaluate(
-            "{ const field = document.getElementById(%s); let box = field.closest('details');"
-            " if (box) box.open = true; field.focus(); field.select(); }" % json.dumps(name)
-        )
+        field = f"document.getElementById({json.dumps(name)})"
+        self.evaluate(f"{field}.closest('details')?.setAttribute('open', '')")
+        self.evaluate(f"{field}.focus(); {field}.select()")
         if text:
             self.call("Input.insertText", text=text)
         else:
@@ -147,15 +145,12 @@ class Chromium:
 
     def click(self, name: str) -> None:
         """In the middle of the element with that id."""
-        x, y = self.evaluate(
-            "(() => { const e = document.getElementById(%s); e.scrollIntoView();"
-            " const b = e.getBoundingClientRect();"
-            " return [b.x + b.width / 2, b.y + b.height / 2]; })()" % json.dumps(name)
-        )
+        found = f"document.getElementById({json.dumps(name)})"
+        self.evaluate(f"{found}.scrollIntoView()")
+        box = self.evaluate(f"{found}.getBoundingClientRect().toJSON()")
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         for kind in ("mousePressed", "mouseReleased"):
-            self.call(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
-            )
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def look(self, width: int, height: int, scheme: str = "light") -> None:
         """How wide the window is, in CSS pixels, and whether its user likes it dark."""

@@ -1,7 +1,6 @@
 """A server that many tests share, and OpenAI's own client for it."""
 
 import json
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,9 +29,7 @@ def client_of() -> Callable[..., OpenAI]:
     """OpenAI's client for a server; it does not try again by itself."""
 
     def make(server: Server, token: str = "unused") -> OpenAI:
-        return OpenAI(
-            base_url=f"{server.address}/v1", api_key=token, max_retries=0, timeout=30.0
-        )
+        return OpenAI(base_url=f"{server.address}/v1", api_key=token, max_retries=0, timeout=30.0)
 
     return make
 

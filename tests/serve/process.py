@@ -74,7 +74,7 @@ class Server:
     def sockets(self) -> int:
         """How many the process has open."""
         files = Path(f"/proc/{self.process.pid}/fd")
-        return sum(os.readlink(file).startswith("socket:") for file in files.iterdir())
+        return sum(str(file.readlink()).startswith("socket:") for file in files.iterdir())
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal; returns the exit code."""

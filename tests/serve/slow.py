@@ -27,7 +27,12 @@ def main(bundle: str, seconds: str, settings: str, limits: str, token: str) -> N
 
     Batch.step = slow_step  # type: ignore[method-assign,assignment]
     service = Service(Limits(**json.loads(limits)), token)
-    serve(service, model, chosen, lambda at: print(json.dumps({"address": at}), flush=True))
+
+    def ready(address: str) -> None:
+        sys.stdout.write(json.dumps({"address": address}) + "\n")
+        sys.stdout.flush()
+
+    serve(service, model, chosen, ready)
 
 
 if __name__ == "__main__":

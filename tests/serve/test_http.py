@@ -131,7 +131,9 @@ def test_a_body_over_the_limit_is_refused(server: Server) -> None:
     status, found, _ = server.ask("/v1/completions", body)
     assert status == 413 and "1000000 bytes" in found["error"]["message"]
     with server.connect() as connection:  # one that does not tell its length
-        connection.sendall(b"POST /v1/score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(
+            b"POST /v1/score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         for _ in range(17):
             connection.sendall(b"10000\r\n" + b"a" * 65536 + b"\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")

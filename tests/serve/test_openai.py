@@ -75,9 +75,9 @@ def test_token_ids_say_the_same_as_their_text(client: OpenAI, tiny_bundle: Path)
 
 def test_the_same_seed_gives_the_same_text_and_another_another(client: OpenAI) -> None:
     def text(seed: int | None) -> str:
-        return client.completions.create(
-            model=MODEL, prompt=PROMPT, max_tokens=24, seed=seed, temperature=1.2
-        ).choices[0].text
+        asked: dict[str, Any] = {"model": MODEL, "prompt": PROMPT, "temperature": 1.2}
+        found = client.completions.create(**asked, max_tokens=24, seed=seed)
+        return str(found.choices[0].text)
 
     assert text(11) == text(11)
     assert len({text(seed) for seed in range(6)}) > 1
@@ -178,9 +178,10 @@ def test_likelihoods_are_those_of_the_score_and_point_into_the_text(
 
 
 def test_each_token_is_told_with_the_best_ones_beside_it(client: OpenAI) -> None:
-    found = client.completions.create(
+    answer = client.completions.create(
         model=MODEL, prompt=PROMPT, max_tokens=6, temperature=0, logprobs=3
-    ).choices[0].logprobs
+    )
+    found = answer.choices[0].logprobs
     assert found is not None and found.tokens and found.top_logprobs and found.token_logprobs
     assert found.text_offset and found.text_offset[0] == 0
     for token, logprob, best in zip(
@@ -224,9 +225,7 @@ def test_what_is_not_done_is_refused_by_its_name(client: OpenAI) -> None:
 
 def test_chat_is_refused_by_its_name(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="chat is not supported"):
-        client.chat.completions.create(
-            model=MODEL, messages=[{"role": "user", "content": "Hello"}]
-        )
+        client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hello"}])
     with pytest.raises(openai.NotFoundError, match="embeddings are not supported"):
         client.embeddings.create(model=MODEL, input="Hello")
 

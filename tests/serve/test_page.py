@@ -237,7 +237,8 @@ CONTRASTS = """
     }
   };
   const found = {};
-  for (const node of document.querySelectorAll("h1,h2,p,label,summary,input,textarea,dt,dd,#go,#error")) {
+  const names = "h1, h2, p, label, summary, input, textarea, dt, dd, #go, #error";
+  for (const node of document.querySelectorAll(names)) {
     if (!node.getClientRects().length) continue;
     const [a, b] = [light(parts(getComputedStyle(node).color)), light(behind(node))];
     found[node.id || node.tagName] = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
@@ -249,9 +250,7 @@ CONTRASTS = """
 
 
 @pytest.mark.browser
-def test_a_screen_reader_finds_every_control_by_its_name(
-    browser: Chromium, server: Server
-) -> None:
+def test_a_screen_reader_finds_every_control_by_its_name(browser: Chromium, server: Server) -> None:
     loaded(browser, server)
     browser.evaluate("document.querySelector('details').open = true")
     nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
