@@ -181,11 +181,24 @@ def test_names_and_addresses_that_are_nonsense_break_nothing(server: Server) -> 
     assert not any("Traceback" in line or line.startswith("b ") for line in server.said)
 
 
-def test_what_is_no_http_is_refused_in_the_form_of_the_interface(server: Server) -> None:
+@pytest.mark.parametrize("before", [b"", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_what_is_no_http_is_refused_in_the_form_of_the_interface(
+    server: Server, before: bytes
+) -> None:
     with server.connect() as connection:
-        connection.sendall(b"\x16\x03\x01\x02\x00 hello\r\n\r\n")
+        connection.sendall(before + b"\x16\x03\x01\x02\x00 hello\r\n\r\n")
         answer = everything(connection)
-    assert answer.startswith(b"HTTP/1.1 400 ") and b'{"error":{' in answer
+    assert answer.count(b"HTTP/1.1 200 ") == bool(before)
+    assert answer.count(b"HTTP/1.1 400 ") == 1 and b'{"error":{' in answer
+
+
+def test_a_body_that_is_no_http_is_refused_and_leaves_nothing_behind(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(
+            b"POST /v1/score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\n"
+        )
+        assert everything(connection).startswith(b"HTTP/1.1 400 ")
+    assert not any("Traceback" in line for line in server.said)
 
 
 def test_the_log_and_the_metrics_hold_no_prompt(server: Server) -> None:

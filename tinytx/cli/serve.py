@@ -99,7 +99,7 @@ def _serve(
 ) -> None:
     import logging
 
-    from tinytx.cli.common import console, print_json
+    from tinytx.cli.common import print_json
     from tinytx.serve.app import Limits, Service
     from tinytx.serve.run import Settings, load_model, serve
 
@@ -109,16 +109,21 @@ def _serve(
     names = ("host", "port", "slots", "waiting")
     settings = Settings(bundle=bundle, precision=precision, **{n: options[n] for n in names})
     limits = Limits(per_client=options["per_client"], request_seconds=options["request_seconds"])
-    out = console(options["quiet"])
     model, trials = load_model(settings)
     batch = model.loop.batch
-    for trial in trials:
-        out.print(f"  {trial}", markup=False)
-    out.print(f"{model.name}, {model.precision}, {batch.slots} slots", markup=False)
-    out.print(f"their caches take {batch.cache_bytes / 1e6:.1f} MB, all of it from now on")
+    lines = [f"  {trial}" for trial in trials]
+    lines.append(f"{model.name}, {model.precision}, {batch.slots} slots")
+    lines.append(f"their caches take {batch.cache_bytes / 1e6:.1f} MB at most, fixed from now on")
+
+    def tell(line: str) -> None:  # plain: rich would hold 7 MB for good
+        if not options["quiet"]:
+            click.echo(line, err=True)
+
+    for line in lines:
+        tell(line)
 
     def ready(address: str) -> None:
-        out.print(f"listening on {address}", markup=False)
+        tell(f"listening on {address}")
         if options["as_json"]:
             print_json({"address": address, "model": model.name, "precision": model.precision})
 

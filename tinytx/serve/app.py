@@ -93,7 +93,7 @@ def too_many(why: str) -> RequestError:
     return RequestError(why, status=429, kind="rate_limit_error", code="rate_limit_exceeded")
 
 
-def build(service: Service, lifespan: Any = None) -> Any:
+def build(service: Service) -> Any:
     """The ASGI application."""
     routes = [
         Route("/", _endpoint(service, front, open_to_all=True), methods=["GET"]),
@@ -105,7 +105,7 @@ def build(service: Service, lifespan: Any = None) -> Any:
         Route("/metrics", _endpoint(service, metrics), methods=["GET"]),
     ]
     handlers: Any = {HTTPException: _not_found, Exception: _broken}
-    application = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    application = Starlette(routes=routes, exception_handlers=handlers)
     application.router.redirect_slashes = False
     return application
 

@@ -21,7 +21,8 @@ from tinytx.serve.generation import Generation
 
 log = logging.getLogger(__name__)
 SLICE = 0.002
-"""Seconds for which the model runs before the server has its turn; a step is never cut."""
+"""Seconds for which the model runs before the server has its turn; a step is never cut. A client
+waits so much longer for a token, and a text of many tokens is sent in so many fewer pieces."""
 
 
 class QueueFull(Exception):
@@ -35,9 +36,9 @@ class Draining(Exception):
 class Loop:
     """Runs generations on a batch. All methods are for one thread, that of the event loop."""
 
-    def __init__(self, batch: Batch, most_waiting: int) -> None:
-        """At most ``most_waiting`` generations wait for a slot."""
-        self.batch, self.most_waiting = batch, most_waiting
+    def __init__(self, batch: Batch, most_waiting: int, *, seconds: float = SLICE) -> None:
+        """At most ``most_waiting`` generations wait for a slot. ``seconds``: of a slice."""
+        self.batch, self.most_waiting, self._seconds = batch, most_waiting, seconds
         self.steps = self.step_rows = 0
         """Runs of the graph so far, and the rows of all of them together."""
         self._waiting: deque[Generation] = deque()
@@ -82,7 +83,7 @@ class Loop:
                 self._work.clear()
                 await self._work.wait()
                 continue
-            self._slice(time.monotonic() + SLICE)
+            self._slice(time.monotonic() + self._seconds)
             for generation in self._running:
                 if generation.streamed:
                     generation.news.set()

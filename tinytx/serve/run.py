@@ -11,23 +11,22 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tinytx.bundle import TOKENIZER, Bundle, Precision
-from tinytx.errors import BundleError, PrerequisiteError, TokenizerError
+from tinytx.errors import BundleError, PrerequisiteError, TinytxError, TokenizerError
+from tinytx.runtime import footprint, golden
 from tinytx.serve import startup
-from tinytx.serve.app import Service, build, failed
+from tinytx.serve.app import Service, build
 from tinytx.serve.loop import Loop
 from tinytx.serve.model import Model
-from tinytx.serve.requests import RequestError
+from tinytx.serve.protocol import Impatient
 from tinytx.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -51,55 +50,6 @@ class Settings:
     kept one from the end of the last answer."""
 
 
-class Impatient(H11Protocol):
-    """uvicorn's HTTP/1.1, but a connection that no request comes on, or no answer leaves by, is
-    closed. uvicorn's own timer waits only between requests, and ends at the first byte."""
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._unsent = 0
-        self._wait()
-
-    def handle_events(self) -> None:
-        super().handle_events()
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._silent.cancel()
-            self.scope["tinytx.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
-
-    def on_response_complete(self) -> None:
-        self._silent.cancel()
-        self._wait()
-        super().on_response_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._silent.cancel()
-        super().connection_lost(exc)
-
-    def send_400_response(self, msg: str) -> None:
-        """What is no HTTP, refused in the interface's form."""
-        found = failed(RequestError(msg.rstrip(".").lower()))
-        headers = [*found.raw_headers, (b"connection", b"close")]
-        for event in (
-            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-            h11.Data(data=bytes(found.body)),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
-
-    def _wait(self) -> None:
-        seconds = self.config.timeout_keep_alive
-        self._silent = self.loop.call_later(seconds, self._out_of_patience)
-
-    def _out_of_patience(self) -> None:
-        """Nothing came; but a long answer may still be on its way to a slow reader."""
-        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
-        if self._unsent and (before == 0 or self._unsent < before):
-            self._wait()
-        else:
-            self.transport.abort()
-
-
 class _Server(uvicorn.Server):
     """uvicorn without its signals: it would end with -15 after a clean stop."""
 
@@ -108,16 +58,21 @@ class _Server(uvicorn.Server):
         yield
 
 
-def load_model(settings: Settings) -> tuple[Model, list[startup.Trial]]:
-    """The bundle, verified, with the memory of all slots. Raises :class:`TinytxError`."""
-    bundle = Bundle(settings.bundle)
+def load_model(settings: Settings, *, prove: bool = False) -> tuple[Model, list[startup.Trial]]:
+    """The bundle, its files checked, with the memory of all slots; to ``prove`` is to reproduce
+    its golden outputs as well. Raises :class:`TinytxError`."""
+    bundle = Bundle(settings.bundle.resolve())
     bundle.check_files()
+    if prove:
+        golden.verify(bundle.folder, precision=settings.precision)
     try:
         data = bundle.read_file(TOKENIZER)
         tokenizer = Tokenizer(data, str(bundle.folder / TOKENIZER))
     except TokenizerError as error:
         raise BundleError(error.message) from error
+    footprint.give_back()  # what only importing needed: the peak is then here
     precision, batch, trials = startup.choose(bundle, settings.slots, settings.precision)
+    footprint.give_back()
     return Model(bundle, precision, tokenizer, Loop(batch, settings.waiting)), trials
 
 
@@ -154,6 +109,57 @@ def serve(service: Service, model: Model, settings: Settings, ready: Callable[[s
         sock.close()
 
 
+class Releases:
+    """The model that answers, and how the next one takes its place between two requests."""
+
+    def __init__(self, service: Service, load: Callable[[], Model]) -> None:
+        """``load`` makes the next model; it is called in a thread, beside the running one."""
+        self._service, self._load = service, load
+        self._work: set[asyncio.Task[None]] = set()
+        self._loading = False
+
+    def begin(self, model: Model) -> None:
+        """Let ``model`` answer from now on; texts under way end on the one they began with."""
+        before, self._service.model = self._service.model, model
+        self._keep(model.loop.run())
+        if before is not None:
+            before.loop.drain()
+
+    def reload(self) -> None:
+        """Load anew what is at the bundle's place; whatever is wrong with it, the old one stays."""
+        if not self._loading:
+            self._loading = True
+            self._keep(self._take_next())
+
+    async def _take_next(self) -> None:
+        try:
+            model = await asyncio.to_thread(self._load)
+        except TinytxError as error:
+            self._service.problem = f"a release was refused: {type(error).__name__}; see the log"
+            log.error("the new release is not served: %s", error.message)
+        else:
+            self._service.problem = ""
+            self.begin(model)
+            log.info("serving %s, %s", model.name, model.precision)
+        finally:
+            self._loading = False
+
+    def drain(self) -> None:
+        """Take no more requests; what is under way ends."""
+        self._service.draining = True
+        if self._service.model is not None:
+            self._service.model.loop.drain()
+
+    def end(self) -> None:
+        for task in self._work:
+            task.cancel()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+
 async def _serve(
     service: Service,
     model: Model,
@@ -161,17 +167,11 @@ async def _serve(
     sock: socket.socket,
     ready: Callable[[str], None],
 ) -> None:
-    work: set[asyncio.Task[None]] = set()
-
-    @asynccontextmanager
-    async def lifespan(_: object) -> AsyncIterator[None]:
-        work.add(asyncio.create_task(model.loop.run()))
-        service.model = model
-        yield
-
+    releases = Releases(service, lambda: load_model(settings, prove=True)[0])
+    releases.begin(model)
     server = _Server(
         uvicorn.Config(
-            build(service, lifespan),
+            build(service),
             http=Impatient,
             ws="none",
             loop="asyncio",
@@ -185,14 +185,14 @@ async def _serve(
     )
 
     def stop() -> None:
-        service.draining = True
-        model.loop.drain()
+        releases.drain()
         server.should_exit = True
         notify("STOPPING=1")
 
     events = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         events.add_signal_handler(number, stop)
+    events.add_signal_handler(signal.SIGHUP, releases.reload)
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
@@ -201,10 +201,10 @@ async def _serve(
         shown = f"[{host}]" if ":" in str(host) else host
         ready(f"http://{shown}:{port}")
         notify("READY=1")
-        work.add(asyncio.create_task(_watchdog()))
+    watchdog = asyncio.create_task(_watchdog())
     await serving
-    for task in work:
-        task.cancel()
+    watchdog.cancel()
+    releases.end()
 
 
 async def _watchdog() -> None:

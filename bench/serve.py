@@ -1,0 +1,312 @@
+"""Every figure of the server in one command: throughput, memory, start, overload, vanished clients.
+
+    python bench/serve.py data/bundle                  # about three minutes
+    python bench/serve.py data/bundle --overload 600   # ten minutes of ten times the capacity
+    python bench/serve.py data/bundle --against http://127.0.0.1:8080   # another server too
+    python bench/serve.py data/bundle --quick          # does it run? figures not to quote
+
+The server has one core and this client another, where there are two. Streams are closed loops: each
+asks for 128 greedy tokens, again and again. `engine.generate` is timed on the server's core in the
+same sitting, between the rounds. Nothing but the loopback address is ever asked.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+TOKENS = 128
+PROMPTS = ("The old house", "A river", "Once upon a time there was", "It is", "She said that")
+MB = 1_000_000
+GENERATE = """
+import os, sys, time
+os.sched_setaffinity(0, {int(sys.argv[4])})
+from tinytx import Engine
+engine, best = Engine.load(sys.argv[1], 1, sys.argv[2]), 0.0
+end = time.perf_counter() + float(sys.argv[3])
+while time.perf_counter() < end:
+    began = time.perf_counter()
+    pieces = list(engine.generate("The old house", max_tokens=128, temperature=0))
+    best = max(best, 128 / (time.perf_counter() - began))
+print(best)
+"""
+
+
+@dataclass
+class Server:
+    """A running `tinytx serve`."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+    start_seconds: float
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.address).port or 80
+
+    def rss(self) -> float:
+        """Resident bytes now (smaps_rollup)."""
+        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        return 1024.0 * int(text.split("Rss:")[1].split()[0])
+
+
+@contextmanager
+def serving(bundle: Path, core: int, *flags: str) -> Iterator[Server]:
+    """The server on a core of its own."""
+    command = [sys.executable, "-m", "tinytx.cli.main", "serve", str(bundle), "--port", "0"]
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        ["taskset", "-c", str(core), *command, "--json", "--quiet", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        text = ""
+        while not text.rstrip().endswith("}"):
+            line = process.stdout.readline()
+            if not line:
+                raise SystemExit("the server did not start: run `tinytx serve` by hand")
+            text += line
+        server = Server(process, json.loads(text)["address"], 0.0)
+        asyncio.run(ask(server.port, 1))
+        server.start_seconds = time.perf_counter() - began
+        yield server
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def request(tokens: int, *, stream: bool = False, number: int = 0) -> bytes:
+    document = {"prompt": PROMPTS[number % len(PROMPTS)], "max_tokens": tokens}
+    body = json.dumps({**document, "temperature": 0, "stream": stream}).encode()
+    head = "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def answer(reader: asyncio.StreamReader) -> int:
+    """Read one answer to its end; its status."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    if b"content-length:" in head:
+        await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
+    else:
+        await reader.readuntil(b"0\r\n\r\n")
+    return int(head.split()[1])
+
+
+async def ask(port: int, tokens: int) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request(tokens))
+    status = await answer(reader)
+    writer.close()
+    return status
+
+
+async def throughput(port: int, streams: int, seconds: float, *, stream: bool) -> float:
+    """Tokens a second of so many closed loops, after a second of warming up."""
+    made = [0]
+
+    async def client(number: int, end: float) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.monotonic() < end:
+            writer.write(request(TOKENS, stream=stream, number=number))
+            if await answer(reader) == 200:
+                made[0] += TOKENS
+        writer.close()
+
+    for phase in (1.0, seconds):
+        made[0], began = 0, time.monotonic()
+        await asyncio.gather(*(client(number, began + phase) for number in range(streams)))
+        took = time.monotonic() - began
+    return made[0] / took
+
+
+@dataclass
+class Overload:
+    """What ten times the capacity got for an answer."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    gaps: list[float] = field(default_factory=list)
+    """Seconds between the pieces of admitted streams."""
+
+
+async def overload(port: int, seconds: float, clients: int) -> Overload:
+    """Streams from so many clients at once, who come again at once."""
+    seen = Overload()
+    end = time.monotonic() + seconds
+
+    async def client(number: int) -> None:
+        while time.monotonic() < end:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request(TOKENS, stream=True, number=number))
+            head = await reader.readuntil(b"\r\n\r\n")
+            status = int(head.split()[1])
+            seen.statuses[status] += 1
+            last = time.monotonic()
+            while status == 200 and (line := await reader.readline()) != b"0\r\n":
+                if line.startswith(b"data:"):
+                    now = time.monotonic()
+                    seen.gaps.append(now - last)
+                    last = now
+            writer.close()
+            if status != 200:
+                await asyncio.sleep(0.2)
+
+    await asyncio.gather(*(client(number) for number in range(clients)))
+    return seen
+
+
+async def vanish(port: int, clients: int) -> None:
+    """Clients that close their connection at a random instant."""
+    chance = random.Random(1)
+
+    async def client(number: int) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(TOKENS, stream=bool(number % 2), number=number))
+        await asyncio.sleep(chance.random() * 0.05)
+        writer.transport.abort()
+
+    for start in range(0, clients, 25):
+        await asyncio.gather(*(client(n) for n in range(start, min(start + 25, clients))))
+
+
+async def health(port: int) -> dict[str, Any]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    body = (await reader.read()).partition(b"\r\n\r\n")[2]
+    writer.close()
+    found: dict[str, Any] = json.loads(body)
+    return found
+
+
+def generate_speed(bundle: Path, precision: str, seconds: float, core: int) -> float:
+    """Tokens a second of `engine.generate`, the best of its rounds, in a process of its own."""
+    command = [sys.executable, "-c", GENERATE, str(bundle), precision, str(seconds), str(core)]
+    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return float(found.stdout)
+
+
+def told(name: str, figure: str, goal: str = "") -> None:
+    print(f"{name:<58} {figure:>16}  {goal}", flush=True)
+
+
+def speeds(bundle: Path, server: Server, core: int, rounds: int, seconds: float) -> None:
+    """Streams through HTTP against one stream, and one stream against the engine alone."""
+    found: dict[tuple[int, bool], list[float]] = {}
+    alone: dict[str, list[float]] = {}
+    precisions = json.loads((bundle / "manifest.json").read_text())["files"]
+    names = {"float32": "model.onnx", "int8": "model.int8.onnx", "int4": "model.int4.onnx"}
+    held = [name for name, file in names.items() if file in precisions]
+    for _ in range(rounds):
+        for name in held:
+            alone.setdefault(name, []).append(generate_speed(bundle, name, seconds, core))
+        for streams in (1, 8, 32):
+            for stream in (False, True):
+                made = asyncio.run(throughput(server.port, streams, seconds, stream=stream))
+                found.setdefault((streams, stream), []).append(made)
+    engine = {name: statistics.median(rows) for name, rows in alone.items()}
+    fastest = max(engine, key=lambda name: engine[name])
+    for name, made in engine.items():
+        told(f"engine.generate, {name}", f"{made:,.0f} /s")
+    middle = {key: statistics.median(rows) for key, rows in found.items()}
+    for (streams, stream), made in middle.items():
+        form = "streamed" if stream else "whole"
+        told(f"{streams} streams through HTTP, {form}", f"{made:,.0f} /s")
+    one = max(middle[1, False], middle[1, True])
+    told(
+        "one stream, over engine.generate of the precision served",
+        f"{one / max(engine.values()):.2f} x",
+        ">= 0.8",
+    )
+    for streams, goal in ((8, ">= 3.5"), (32, ">= 5")):
+        told(
+            f"{streams} streams, over one stream through HTTP",
+            f"{middle[streams, False] / one:.2f} x",
+            goal,
+        )
+        told(
+            f"{streams} streams, over engine.generate ({fastest})",
+            f"{middle[streams, False] / engine[fastest]:.2f} x",
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--overload", type=float, default=60.0, help="seconds of overload")
+    parser.add_argument("--against", help="address of another server with the same interface")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    cores = sorted(os.sched_getaffinity(0))
+    core, rounds, seconds = cores[0], 1 if options.quick else 5, 0.5 if options.quick else 2.0
+    os.sched_setaffinity(0, {cores[-1]})
+    with serving(options.bundle, core) as server:
+        told("start to first answer", f"{1e3 * server.start_seconds:,.0f} ms", "<= 600")
+        told("memory at rest", f"{server.rss() / MB:.1f} MB", "<= 75")
+        speeds(options.bundle, server, core, rounds, seconds)
+        if options.against:
+            port = urlsplit(options.against).port or 80
+            for streams in (1, 8, 32):
+                made = asyncio.run(throughput(port, streams, seconds, stream=False))
+                told(f"{streams} streams, {options.against}", f"{made:,.0f} /s")
+        told("memory after 32 slots were in use", f"{server.rss() / MB:.1f} MB", "<= 120")
+        steady(server, 500 if options.quick else 10_000)
+        trouble(server, 1.0 if options.quick else options.overload)
+
+
+def steady(server: Server, requests: int) -> None:
+    """Growth over many requests."""
+
+    async def many() -> None:
+        each = requests // 16
+
+        async def client(number: int) -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            for _ in range(each):
+                writer.write(request(4, number=number))
+                await answer(reader)
+            writer.close()
+
+        await asyncio.gather(*(client(number) for number in range(16)))
+
+    asyncio.run(many())
+    before = server.rss()
+    asyncio.run(many())
+    grown = (server.rss() - before) / MB
+    told(f"growth over {requests:,} requests", f"{grown:.2f} MB", "<= 1")
+
+
+def trouble(server: Server, seconds: float) -> None:
+    """Overload, and clients that vanish."""
+    before = server.rss()
+    seen = asyncio.run(overload(server.port, seconds, 320))
+    gaps = sorted(seen.gaps)
+    told(f"overload for {seconds:,.0f} s: statuses", str(dict(seen.statuses)), "200 and 429")
+    told(
+        "p95 between pieces of admitted streams",
+        f"{1e3 * gaps[int(0.95 * len(gaps))]:.1f} ms",
+        "<= 250",
+    )
+    told("growth meanwhile", f"{(server.rss() - before) / MB:.2f} MB")
+    asyncio.run(vanish(server.port, 500))
+    time.sleep(0.5)
+    now = asyncio.run(health(server.port))
+    told("slots lost by 500 clients that vanished", str(now["running"] + now["waiting"]), "0")
+    told("status of a request after it", str(asyncio.run(ask(server.port, 4))), "200")
+
+
+if __name__ == "__main__":
+    main()
