@@ -3,6 +3,7 @@ why. The application is asked in this process, without a socket."""
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from tinytx.runtime.batch import Batch
+from tinytx.runtime.engine import Logits
 from tinytx.serve.app import Limits, Service, build
 from tinytx.serve.run import Settings, load_model
 
@@ -61,10 +64,7 @@ def check(found: tuple[int, bytes]) -> int:
     """Whether it is an answer of the interface; returns its status."""
     status, body = found
     if status == 200 and body.startswith(b"data: "):
-        events = body.split(b"\n\n")
-        assert events[-2:] == [b"data: [DONE]", b""]
-        for event in events[:-2]:
-            assert "error" not in json.loads(event.removeprefix(b"data: "))
+        assert all("error" not in chunk for chunk in events(body))
         return status
     document = json.loads(body)
     if status == 200:
@@ -183,3 +183,91 @@ def test_any_whole_number_is_a_seed(ask: Ask, seed: int) -> None:
     first, second = (ask("/v1/completions", written(asked)) for _ in range(2))
     assert check(first) == 200
     assert json.loads(first[1])["choices"] == json.loads(second[1])["choices"]
+
+
+valid = st.fixed_dictionaries(
+    {
+        "prompt": st.sampled_from(["River", "La niña, el señor", ["a", "Winter song"], ""]),
+        "max_tokens": st.integers(0, 24),
+        "seed": st.integers(0, 50),
+        "temperature": st.sampled_from([0, 0.7, 1.5, 2]),
+    },
+    optional={
+        "n": st.integers(1, 3),
+        "stop": st.lists(st.sampled_from(["e", "ar", "ñ", " s", "é", ". "]), max_size=3),
+        "logprobs": st.integers(0, 2),
+        "echo": st.booleans(),
+        "repetition_penalty": st.sampled_from([1, 1.3]),
+    },
+)
+
+
+@HARD
+@given(request=valid)
+def test_any_stream_joined_is_the_whole_answer(ask: Ask, request: dict[str, Any]) -> None:
+    status, body = ask("/v1/completions", written(request))
+    assert status == 200
+    whole = json.loads(body)
+    options = {"include_usage": True}
+    _, body = ask(
+        "/v1/completions", written({**request, "stream": True, "stream_options": options})
+    )
+    *chunks, usage = events(body)
+    assert usage["usage"] == whole["usage"] and usage["choices"] == []
+    for choice in whole["choices"]:
+        parts = [c["choices"][0] for c in chunks if c["choices"][0]["index"] == choice["index"]]
+        assert "".join(part["text"] for part in parts) == choice["text"]
+        assert parts[-1]["finish_reason"] == choice["finish_reason"]
+        if (told := choice["logprobs"]) is None:
+            continue
+        for name, values in told.items():
+            assert [one for part in parts for one in part["logprobs"][name]] == values
+        assert all(0 <= at < max(len(choice["text"]), 1) for at in told["text_offset"])
+        assert told["text_offset"] == sorted(told["text_offset"])
+
+
+def events(body: bytes) -> list[dict[str, Any]]:
+    """The objects of a stream, which ends as it must."""
+    *found, done, nothing = body.split(b"\n\n")
+    assert (done, nothing) == (b"data: [DONE]", b"")
+    return [json.loads(one.removeprefix(b"data: ")) for one in found]
+
+
+def test_a_model_that_fails_says_so_in_the_stream_and_answers_again(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"prompt": "River", "max_tokens": 20, "temperature": 0, "stream": True}
+    whole = ask("/v1/completions", written(asked))[1]
+    steps = []
+
+    def failing(self: Batch, tokens: list[int]) -> Logits:
+        if len(steps) == 5:
+            raise RuntimeError("secret words of a library")
+        steps.append(tokens)
+        return step(self, tokens)
+
+    step = Batch.step
+    monkeypatch.setattr(Batch, "step", failing)
+    status, body = ask("/v1/completions", written(asked))
+    assert status == 200
+    *_, last = events(body)
+    assert last["error"]["code"] == "model_failed" and "secret" not in last["error"]["message"]
+    status, body = ask("/v1/completions", written({**asked, "stream": False}))
+    assert status == 500 and json.loads(body)["error"]["code"] == "model_failed"
+    status, body = ask("/v1/score", written({"text": "River stone"}))
+    assert status == 500 and json.loads(body)["error"]["code"] == "model_failed"
+    monkeypatch.undo()
+    again = ask("/v1/completions", written(asked))[1]
+    texts = ["".join(e["choices"][0]["text"] for e in events(body)) for body in (whole, again)]
+    assert texts[0] == texts[1] != ""
+
+
+def test_a_request_that_takes_too_long_is_ended(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Service, "deadline", lambda _: time.monotonic())
+    asked = {"prompt": "River", "max_tokens": 20}
+    status, body = ask("/v1/completions", written(asked))
+    assert status == 504 and json.loads(body)["error"]["code"] == "deadline"
+    status, body = ask("/v1/completions", written({**asked, "stream": True}))
+    assert events(body)[-1]["error"]["code"] == "deadline"
+    status, body = ask("/v1/score", written({"text": "River stone"}))
+    assert status == 504 and json.loads(body)["error"]["code"] == "deadline"

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tinytx.serve import answers, page
-from tinytx.serve.completions import Answer, ClientGone, Listening
+from tinytx.serve.completions import Answer, ClientGone, Listening, problem
 from tinytx.serve.loop import Draining, QueueFull
 from tinytx.serve.metrics import Metrics
 from tinytx.serve.model import Model
@@ -244,7 +244,7 @@ async def score(service: Service, request: Request) -> Any:
         async with Listening(request.receive, [generation]) as client:
             await client.all()
         if generation.reason != "length":
-            raise unavailable(generation.error or "the text could not be scored in time")
+            raise problem(generation)
         nats -= sum(one.logprob for one in generation.likelihoods)
         tokens += len(generation.likelihoods)
     size = len(asked.text.encode())
