@@ -235,6 +235,17 @@ def test_a_token_is_asked_for_where_there_is_one(
         assert not any("correct-horse" in line for line in server.said)
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_is_refused(server: Server, site: str) -> None:
+    asked = ("/v1/completions", {"prompt": "River", "max_tokens": 1})
+    status, found, headers = server.ask(*asked, Sec_Fetch_Site=site, Origin="http://elsewhere")
+    assert status == 403 and found["error"]["code"] == "foreign_origin"
+    assert not any(name.startswith("access-control") for name in headers)
+    assert server.ask("/", Sec_Fetch_Site=site)[0] == 200  # a link leads here
+    assert server.ask(*asked, Sec_Fetch_Site="same-origin", Origin=server.address)[0] == 200
+    assert server.ask(*asked, Sec_Fetch_Site="none")[0] == 200
+
+
 def test_sigterm_lets_a_stream_end_whole_and_takes_nobody_new(
     tiny_bundle: Path, client_of: Callable[..., OpenAI]
 ) -> None:

@@ -272,3 +272,13 @@ def test_nothing_but_the_page_answers_at_its_address(server: Server) -> None:
         connection.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.browser
+def test_a_page_of_another_server_on_this_machine_may_not_ask(
+    browser: Chromium, server: Server, slow: Server
+) -> None:
+    browser.open(f"{slow.address}/health")
+    asked = "{method: 'POST', mode: 'no-cors', body: JSON.stringify({prompt: 'River'})}"
+    browser.evaluate(f"fetch('{server.address}/v1/completions', {asked}).then(() => 1)")
+    server.wait_for("POST /v1/completions 403")

@@ -145,6 +145,16 @@ def _endpoint(service: Service, handler: Handler, *, open_to_all: bool = False) 
 
 
 def _authorise(service: Service, request: Request) -> None:
+    """Who may ask: no page of another site, whose reader knows nothing of it; and who has the
+    token. A browser tells where a page is from (Fetch Metadata, Sec-Fetch-Site)."""
+    site, origin = (request.headers.get(name) for name in ("sec-fetch-site", "origin"))
+    if site in ("cross-site", "same-site") and origin not in service.origins:
+        raise RequestError(
+            "a page of another site may not ask this server",
+            status=403,
+            kind="permission_error",
+            code="foreign_origin",
+        )
     if not service.token:
         return
     given = request.headers.get("authorization", "")
