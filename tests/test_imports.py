@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "onnx", "numpy", "onnxruntime", "rich", "sentencepiece", "msgspec", "psutil"}
-HEAVY |= {"optuna", "sqlalchemy"}
-HEAVY_PARTS = {"train", "export", "runtime", "measure", "sweep"}
+HEAVY |= {"optuna", "sqlalchemy", "uvicorn", "starlette", "prometheus_client"}
+HEAVY_PARTS = {"train", "export", "runtime", "measure", "sweep", "serve"}
 
 # part: the parts of tinytx that it may import besides itself (the table of the design)
 ALLOWED = {
@@ -46,12 +46,13 @@ ALLOWED = {
     "export": {
         "train", "runtime", "bundle", "provenance", "tokenizer", "workspace", "config", "errors",
     },
+    "serve": {"runtime", "bundle", "tokenizer", "config", "errors"},
     "remote": {"bundle", "config", "errors"},
     "sweep": {
         "train", "export", "runtime", "measure", "tokenizer", "workspace", "config", "errors",
     },
     "cli": {
-        "sweep", "train", "export", "runtime", "measure", "remote", "bundle", "tokenizer",
+        "sweep", "train", "export", "runtime", "measure", "serve", "remote", "bundle", "tokenizer",
         "workspace", "config", "errors", "presets", "wording", "packages",
     },
 }  # fmt: skip
@@ -75,6 +76,7 @@ FOREIGN = {
     "runtime": {"numpy", "onnxruntime"},
     "measure": {"numpy", "psutil", "msgspec", "docker"},
     "train": {"torch", "numpy", "msgspec", "sentencepiece", "psutil"},
+    "serve": {"uvicorn", "starlette", "prometheus_client", "numpy", "msgspec"},
     "export": {"torch", "onnx", "onnxruntime", "numpy", "msgspec"},
     "sweep": {"optuna", "sqlalchemy", "msgspec"},
     "cli": {"click", "rich", "msgspec", "psutil"},

@@ -22,12 +22,15 @@ REQUIREMENTS = {
     "onnx": "onnx>=1.18",
     "onnxruntime": "onnxruntime>=1.23.0",
     "optuna": "optuna>=5",
+    "prometheus_client": "prometheus_client>=0.26",
     "psutil": "psutil>=5.9",
     "rich": "rich>=13",
     "sentencepiece": "sentencepiece>=0.2.1",
     "sqlalchemy": "sqlalchemy>=2",
+    "starlette": "starlette>=1.10",
     "tensorboard": "tensorboard>=2.16",
     "torch": "torch==2.13.0",
+    "uvicorn": "uvicorn>=0.54",
 }
 """What pyproject.toml asks for, package by package; torch's other pin is in :func:`requirement`."""
 TORCH_ON_ARM = "torch==2.8.0"

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,8 +17,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tinytx.serve import answers
-from tinytx.serve.completions import Answer, ClientGone, Listening
+from tinytx.serve import answers, page
+from tinytx.serve.completions import Answer, ClientGone, Listening, problem
 from tinytx.serve.loop import Draining, QueueFull
 from tinytx.serve.metrics import Metrics
 from tinytx.serve.model import Model
@@ -95,6 +96,7 @@ def too_many(why: str) -> RequestError:
 def build(service: Service) -> Any:
     """The ASGI application."""
     routes = [
+        Route("/", _endpoint(service, front, open_to_all=True), methods=["GET"]),
         Route("/v1/completions", _endpoint(service, completions), methods=["POST"]),
         Route("/v1/score", _endpoint(service, score), methods=["POST"]),
         Route("/v1/models", _endpoint(service, models), methods=["GET"]),
@@ -102,8 +104,10 @@ def build(service: Service) -> Any:
         Route("/health", _endpoint(service, health, open_to_all=True), methods=["GET"]),
         Route("/metrics", _endpoint(service, metrics), methods=["GET"]),
     ]
-    handlers = {HTTPException: _not_found}
-    return Starlette(routes=routes, exception_handlers=handlers)
+    handlers: Any = {HTTPException: _not_found, Exception: _broken}
+    application = Starlette(routes=routes, exception_handlers=handlers)
+    application.router.redirect_slashes = False
+    return application
 
 
 Handler = Callable[[Service, Request], Awaitable[Any]]
@@ -131,16 +135,26 @@ def _endpoint(service: Service, handler: Handler, *, open_to_all: bool = False) 
             except (ClientDisconnect, ClientGone):
                 return
             status = await response(self.scope, self.receive, self.send)
-            path, code = request.url.path, status or getattr(response, "status_code", 0)
-            service.metrics.answered(path, code, time.perf_counter() - began)
-            log.info(
-                "%s %s %d %.1f ms", request.method, path, code, 1e3 * (time.perf_counter() - began)
-            )
+            code = status or getattr(response, "status_code", 0)
+            seconds = time.perf_counter() - began
+            service.metrics.answered(self.scope["path"], code, seconds)
+            path = quote(self.scope["path"])  # no line of the log ends within it
+            log.info("%s %s %d %.1f ms", request.method, path, code, 1e3 * seconds)
 
     return Endpoint
 
 
 def _authorise(service: Service, request: Request) -> None:
+    """Who may ask: no page of another site, whose reader knows nothing of it; and who has the
+    token. A browser tells where a page is from (Fetch Metadata, Sec-Fetch-Site)."""
+    site, origin = (request.headers.get(name) for name in ("sec-fetch-site", "origin"))
+    if site in ("cross-site", "same-site") and origin not in service.origins:
+        raise RequestError(
+            "a page of another site may not ask this server",
+            status=403,
+            kind="permission_error",
+            code="foreign_origin",
+        )
     if not service.token:
         return
     given = request.headers.get("authorization", "")
@@ -156,6 +170,8 @@ def _authorise(service: Service, request: Request) -> None:
 
 def failed(error: RequestError) -> Response:
     headers = {"Retry-After": "1"} if error.status in (429, 503) else {}
+    if error.status == 408:
+        headers["Connection"] = "close"  # the rest of the body may never come
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return _json(answers.error(error), error.status, headers)
@@ -176,12 +192,19 @@ UNSUPPORTED = {
 
 async def _not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    path = request.url.path
+    path = request.scope["path"]
     if error.status_code == 405:
         message = f"{request.method} is not what {path} takes"
     else:
         message = UNSUPPORTED.get(path, f"there is no {path[:100]} here")
     return failed(RequestError(message, status=error.status_code, code="not_found"))
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """A fault of ours; Starlette raises it on, so that the log has it."""
+    return failed(
+        RequestError("the server failed", status=500, kind="server_error", code="internal_error")
+    )
 
 
 async def read_body(service: Service, request: Request) -> bytes:
@@ -231,7 +254,7 @@ async def score(service: Service, request: Request) -> Any:
         async with Listening(request.receive, [generation]) as client:
             await client.all()
         if generation.reason != "length":
-            raise unavailable(generation.error or "the text could not be scored in time")
+            raise problem(generation)
         nats -= sum(one.logprob for one in generation.likelihoods)
         tokens += len(generation.likelihoods)
     size = len(asked.text.encode())
@@ -248,6 +271,7 @@ async def score(service: Service, request: Request) -> Any:
 
 
 def _model_card(model: Model) -> dict[str, Any]:
+    manifest = model.bundle.manifest
     return {
         "id": model.name,
         "object": "model",
@@ -255,7 +279,9 @@ def _model_card(model: Model) -> dict[str, Any]:
         "owned_by": "tinytx",
         "bundle": model.bundle.id,
         "precision": model.precision,
-        "max_model_len": model.bundle.manifest.model.max_seq_length,
+        "max_model_len": manifest.model.max_seq_length,
+        "parameters": manifest.model.parameters,
+        "bits_per_byte": manifest.bits_per_byte(model.precision),
     }
 
 
@@ -284,6 +310,10 @@ async def health(service: Service, request: Request) -> Response:
             "waiting": model.loop.waiting,
         }
     return _json(document, 200 if state == "ok" else 503)
+
+
+async def front(service: Service, request: Request) -> Response:
+    return page.response()
 
 
 async def metrics(service: Service, request: Request) -> Response:

@@ -64,6 +64,15 @@ class Listening:
             await self.news()
 
 
+def problem(generation: Generation) -> RequestError:
+    """Why it did not come to its end, in the interface's form."""
+    if generation.reason == "deadline":
+        return RequestError(
+            "the request took too long", status=504, kind="timeout", code="deadline"
+        )
+    return RequestError(generation.error, status=500, kind="server_error", code="model_failed")
+
+
 class Answer:
     """Sends what becomes of the generations of one request; returns the status that was sent."""
 
@@ -93,6 +102,9 @@ class Answer:
                 return await self._stream(receive, send)
             return await self._whole(receive, send)
         except ClientGone:
+            if "tinytx.abort" in scope:  # nor is what it has not taken kept for it
+                scope["tinytx.abort"]()
+                await asyncio.sleep(0)  # now it counts as gone
             return 499
 
     async def _whole(self, receive: Receive, send: Send) -> int:
@@ -107,17 +119,10 @@ class Answer:
         return 200
 
     async def _failed(self, generation: Generation, send: Send) -> int:
-        found = self._error(generation)
+        found = problem(generation)
         body = answers.dump(answers.error(found))
         await self._send(send, found.status, body, b"application/json")
         return found.status
-
-    def _error(self, generation: Generation) -> RequestError:
-        if generation.reason == "deadline":
-            return RequestError(
-                "the request took too long", status=504, kind="timeout", code="deadline"
-            )
-        return RequestError(generation.error, status=500, kind="server_error", code="model_failed")
 
     def _choice(self, i: int, *, last: bool) -> dict[str, Any]:
         """What has come since the last call, as one choice."""
@@ -158,13 +163,18 @@ class Answer:
             reason = generation.reason
             if reason in ("failed", "deadline", "cancelled"):
                 unfinished.clear()
-                return [*events, answers.event(answers.error(self._error(generation)))]
+                return [*events, answers.event(answers.error(problem(generation)))]
             chosen = self._choice(i, last=reason is not None)
             if chosen["text"] or reason:
-                events.append(answers.event({**self._head, "choices": [chosen]}))
+                events.append(answers.event({**self._head, "choices": [chosen], **self._so_far()}))
             if reason:
                 unfinished.remove(i)
         return events
+
+    def _so_far(self) -> dict[str, Any]:
+        options = self._asked.stream_options
+        wanted = options is not None and options.continuous_usage_stats
+        return {"usage": self._usage()} if wanted else {}
 
     def _ending(self) -> list[bytes]:
         options = self._asked.stream_options

@@ -70,10 +70,20 @@ class Model:
         return ids
 
     def generations(self, asked: Completion, deadline: float) -> list[Generation]:
-        """One for each choice of each prompt, in the order of the answer's indices."""
+        """One for each choice of each prompt, in the order of the answer's indices.
+
+        Raises :class:`RequestError`, also for more than could ever be taken at once."""
+        most_texts = self.loop.batch.slots + self.loop.most_waiting
+        prompts = asked.prompts
+        if len(prompts) * (asked.n or 1) > most_texts:
+            raise RequestError(
+                f"{len(prompts)} x {asked.n or 1} texts are asked; this server takes at most "
+                f"{most_texts} in one request",
+                "prompt" if len(prompts) > most_texts else "n",
+            )
         seed = int.from_bytes(os.urandom(4), "little") if asked.seed is None else asked.seed
         made, news = [], asyncio.Event()
-        for prompt in asked.prompts:
+        for prompt in prompts:
             ids = self.ids(prompt, asked.max_tokens or 0)
             room = self.bundle.manifest.model.max_seq_length + 1 - len(ids)
             most = min(DEFAULT_TOKENS, room) if asked.max_tokens is None else asked.max_tokens
@@ -92,7 +102,7 @@ class Model:
         news: asyncio.Event,
     ) -> Generation:
         told = bool(asked.echo) and asked.logprobs is not None
-        return Generation(
+        made = Generation(
             ids[:1] if told else ids,
             most,
             sampling=sampling,
@@ -103,6 +113,9 @@ class Model:
             deadline=deadline,
             news=news,
         )
+        if not (most or made.forced):
+            made.end("length")  # the model has nothing to do
+        return made
 
     def scoring(self, text: str, deadline: float) -> list[Generation]:
         """What :func:`tinytx.runtime.scoring.score` does, window by window."""

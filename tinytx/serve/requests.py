@@ -54,6 +54,8 @@ class StreamOptions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What a stream ends with."""
 
     include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+    """The usage so far in every chunk, as vLLM has it."""
     include_obfuscation: bool | None = None
     """Padding against who listens to an encrypted line; there is none here, so only False."""
 

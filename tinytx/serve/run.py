@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tinytx.bundle import TOKENIZER, Bundle, Precision
 from tinytx.errors import BundleError, PrerequisiteError, TinytxError, TokenizerError
@@ -27,13 +26,12 @@ from tinytx.serve import startup
 from tinytx.serve.app import Service, build
 from tinytx.serve.loop import Loop
 from tinytx.serve.model import Model
+from tinytx.serve.protocol import Impatient
 from tinytx.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 FIRST_INHERITED = 3
 """The first file descriptor that systemd hands over (sd_listen_fds(3))."""
-SILENT_SECONDS = 20.0
-"""A new connection must bring a whole request head within so long; a kept one has as long again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,23 +45,9 @@ class Settings:
     waiting: int = 64
     precision: Precision | None = None
     drain_seconds: float = 25.0
-
-
-class Impatient(H11Protocol):
-    """uvicorn's HTTP/1.1, but a connection on which no request comes is closed."""
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._silent = self.loop.call_later(SILENT_SECONDS, transport.close)
-
-    def handle_events(self) -> None:
-        super().handle_events()
-        if self.cycle is not None:
-            self._silent.cancel()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._silent.cancel()
-        super().connection_lost(exc)
+    silent_seconds: int = 20
+    """A connection must bring a whole request head within so long: a new one from its start, a
+    kept one from the end of the last answer."""
 
 
 class _Server(uvicorn.Server):
@@ -195,7 +179,7 @@ async def _serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=int(SILENT_SECONDS),
+            timeout_keep_alive=settings.silent_seconds,
             timeout_graceful_shutdown=int(settings.drain_seconds),
         )
     )

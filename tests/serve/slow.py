@@ -1,0 +1,39 @@
+"""A server whose model takes its time, and with limits that a test can wait for:
+
+python tests/serve/slow.py BUNDLE SECONDS_A_STEP SETTINGS LIMITS TOKEN, the settings in JSON
+"""
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+from tinytx.runtime.batch import Batch
+from tinytx.runtime.engine import Logits
+from tinytx.serve.app import Limits, Service
+from tinytx.serve.run import Settings, load_model, serve
+
+
+def main(bundle: str, seconds: str, settings: str, limits: str, token: str) -> None:
+    logging.basicConfig(level=logging.INFO)
+    chosen = Settings(bundle=Path(bundle), **json.loads(settings))
+    model, _ = load_model(chosen)
+    step = Batch.step
+
+    def slow_step(self: Batch, tokens: list[int]) -> Logits:
+        time.sleep(float(seconds))
+        return step(self, tokens)
+
+    Batch.step = slow_step  # type: ignore[method-assign,assignment]
+    service = Service(Limits(**json.loads(limits)), token)
+
+    def ready(address: str) -> None:
+        sys.stdout.write(json.dumps({"address": address}) + "\n")
+        sys.stdout.flush()
+
+    serve(service, model, chosen, ready)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

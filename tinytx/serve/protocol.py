@@ -1,0 +1,57 @@
+"""HTTP/1.1 as uvicorn speaks it, with less patience: what it leaves open is closed here."""
+
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from tinytx.serve import answers
+from tinytx.serve.requests import RequestError
+
+
+class Impatient(H11Protocol):
+    """uvicorn's HTTP/1.1, but a connection that no request comes on, or no answer leaves by, is
+    closed. uvicorn's own timer waits only between requests, and ends at the first byte."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._unsent = 0
+        self._wait()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._silent.cancel()
+            self.scope["tinytx.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+
+    def on_response_complete(self) -> None:
+        self._silent.cancel()
+        self._wait()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._silent.cancel()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is refused in the interface's form, unless an answer has begun."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            body = answers.dump(answers.error(RequestError(msg.rstrip(".").lower())))
+            head = (
+                "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    def _wait(self) -> None:
+        seconds = self.config.timeout_keep_alive
+        self._silent = self.loop.call_later(seconds, self._out_of_patience)
+
+    def _out_of_patience(self) -> None:
+        """Nothing came; but a long answer may still be on its way to a slow reader."""
+        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        if self._unsent and (before == 0 or self._unsent < before):
+            self._wait()
+        else:
+            self.transport.abort()
