@@ -1,6 +1,65 @@
 """docs/serve.md: what it tells people to type is typed, against a real server."""
 
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docs/serve.md").read_text(encoding="utf-8")
+import pytest
+from click.testing import CliRunner
+
+from tests.serve.process import Server, serving
+from tinytx.cli.serve import command
+
+TEXT = (Path(__file__).parents[2] / "docs/serve.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+) run\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+ADDRESS = "http://127.0.0.1:8765"
+
+
+@pytest.fixture(scope="module")
+def server(tiny_bundle: Path) -> Iterator[Server]:
+    with serving(tiny_bundle) as running:
+        yield running
+
+
+def typed(words: list[str]) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+def test_what_is_typed_in_a_shell_is_answered(server: Server) -> None:
+    (block,) = [block for kind, block in BLOCKS if kind == "sh"]
+    lines = [line for line in block.splitlines() if line]
+    assert len(lines) == 5
+    answers = []
+    for line in lines:
+        words = line.replace(ADDRESS, server.address)
+        answers.append(typed(words))
+    whole, streamed, scored, health, metrics = answers
+    assert json.loads(whole)["choices"][0]["finish_reason"] == "length"
+    assert streamed.rstrip().endswith("data: [DONE]")
+    assert json.loads(scored)["bits_per_byte"] > 0
+    assert json.loads(health)["status"] == "ok"
+    assert "tinytx_slots 32.0" in metrics
+
+
+def test_what_is_run_in_python_prints_a_text(server: Server) -> None:
+    (block,) = [block for kind, block in BLOCKS if kind == "python"]
+    script = block.replace(ADDRESS, server.address)
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip()
+
+
+def test_the_flags_and_defaults_of_the_page_are_those_of_the_command() -> None:
+    told = CliRunner().invoke(command, ["--help"], terminal_width=200).output
+    rows = re.findall(r"^\| `(--[\w-]+)` \| (\w+) \|", TEXT, re.MULTILINE)
+    assert len(rows) == 4
+    defaults = {option.opts[0]: option.default for option in command.params}
+    for flag, default in rows:
+        assert flag in told
+        assert str(defaults[flag] or "any").removesuffix(".0") == default
+    for flag in re.findall(r"`(--[\w-]+)", TEXT):
+        assert flag in told or flag in ("--store",), flag
