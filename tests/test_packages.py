@@ -14,7 +14,7 @@ from tinytx import packages
 from tinytx.packages import REQUIREMENTS, TORCH_ON_ARM, how_to_install, requirement
 
 ROOT = Path(__file__).parents[1]
-TOOLS = {"hypothesis", "mypy", "pip-audit", "pytest", "pytest-xdist", "ruff", "zizmor"}
+TOOLS = {"hypothesis", "mypy", "openai", "pip-audit", "pytest", "pytest-xdist", "ruff", "zizmor"}
 
 
 def test_the_requirements_are_those_of_the_project_file() -> None:

@@ -35,7 +35,7 @@ def test_what_is_typed_in_a_shell_is_answered(server: Server) -> None:
     answers = []
     for line in lines:
         words = line.replace(ADDRESS, server.address)
-        answers.append(typed(words))
+        answers.append(typed(["sh", "-c", words]))
     whole, streamed, scored, health, metrics = answers
     assert json.loads(whole)["choices"][0]["finish_reason"] == "length"
     assert streamed.rstrip().endswith("data: [DONE]")
@@ -47,10 +47,7 @@ def test_what_is_typed_in_a_shell_is_answered(server: Server) -> None:
 def test_what_is_run_in_python_prints_a_text(server: Server) -> None:
     (block,) = [block for kind, block in BLOCKS if kind == "python"]
     script = block.replace(ADDRESS, server.address)
-    done = subprocess.run(
-        [sys.executable, "-c", script], check=True, capture_output=True, text=True
-    )
-    assert done.stdout.strip()
+    assert typed([sys.executable, "-c", script]).strip()
 
 
 def test_the_flags_and_defaults_of_the_page_are_those_of_the_command() -> None:
