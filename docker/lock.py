@@ -36,9 +36,9 @@ def requirements(image: str, platform: str) -> list[str]:
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
     if image == "build":
         return BUILD
-    if image == "runtime":
-        return list(project["dependencies"])
     extra = project["optional-dependencies"]
+    if image == "runtime":
+        return [*project["dependencies"], *extra["serve"]]
     heavy = [line for line in extra["export"] if not line.startswith("tinytx")]
     return [*project["dependencies"], *heavy, *TEST, TORCH[platform]]
 

@@ -23,7 +23,10 @@ NO_PROGRAM = (
     "curl",
     "wget",
 )
-NEEDED = ("numpy", "onnxruntime", "sentencepiece", "psutil", "msgspec", "click", "rich")
+NEEDED = (
+    *("numpy", "onnxruntime", "sentencepiece", "psutil", "msgspec", "click", "rich"),
+    *("uvicorn", "starlette", "prometheus_client"),
+)
 TEMPORARY = ("tmp", "var/tmp")
 
 
