@@ -18,7 +18,7 @@ while True:
 DEVICE = ["bench", "generate", "verify", "doctor"]
 
 
-@pytest.mark.parametrize("service", DEVICE)
+@pytest.mark.parametrize("service", [*DEVICE, "serve"])
 def test_a_canary_dies_before_it_holds_512_mb(python: Run, service: str) -> None:
     status, out = python(service, CANARY)
     held = int(out.split()[-1])
@@ -41,7 +41,7 @@ def test_the_process_is_a_fixed_user_without_any_capability(python: Run) -> None
     assert fields["NoNewPrivs"] == "1"
 
 
-@pytest.mark.parametrize("service", [*DEVICE, "train", "export", "test"])
+@pytest.mark.parametrize("service", [*DEVICE, "serve", "train", "export", "test"])
 def test_the_root_file_system_cannot_be_written(python: Run, service: str) -> None:
     code = (
         "import errno\n"
