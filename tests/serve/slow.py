@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tinytx.runtime.batch import Batch
-from tinytx.runtime.engine import Logits
+from tinytx.runtime.decoder import Logits
 from tinytx.serve.app import Limits, Service
 from tinytx.serve.run import Settings, load_model, serve
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from tinytx.runtime.batch import Batch
-from tinytx.runtime.engine import Logits
+from tinytx.runtime.decoder import Logits
 from tinytx.serve.app import Limits, Service, build
 from tinytx.serve.run import Settings, load_model
 
