@@ -44,11 +44,14 @@ def test_every_field_of_the_page_has_a_label() -> None:
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Chromium]:
+def browser(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Chromium]:
+    wanted = "TINYTX_BROWSER_TESTS" in os.environ
+    if not wanted and "browser" not in request.config.getoption("markexpr"):
+        pytest.skip("takes half a minute: run with -m browser")
     program = find()
     if program is None:
         why = "needs Debian's package chromium"
-        if os.environ.get("TINYTX_BROWSER_TESTS"):
+        if wanted:
             pytest.fail(why)
         pytest.skip(why)
     tab = Chromium(program, tmp_path / "profile")

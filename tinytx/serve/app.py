@@ -48,10 +48,9 @@ class Limits:
 class Service:
     """What the routes share: the model that answers now, and the state of the server."""
 
-    def __init__(self, limits: Limits, token: str = "", origins: tuple[str, ...] = ()) -> None:
-        """``token``: who asks must show it, if it is not empty. ``origins``: pages of other sites
-        that a browser may let ask."""
-        self.limits, self.token, self.origins = limits, token, origins
+    def __init__(self, limits: Limits, token: str = "") -> None:
+        """``token``: who asks must show it, if it is not empty."""
+        self.limits, self.token = limits, token
         self.model: Model | None = None
         self.metrics = Metrics(self)
         self.draining = False
@@ -147,8 +146,7 @@ def _endpoint(service: Service, handler: Handler, *, open_to_all: bool = False) 
 def _authorise(service: Service, request: Request) -> None:
     """Who may ask: no page of another site, whose reader knows nothing of it; and who has the
     token. A browser tells where a page is from (Fetch Metadata, Sec-Fetch-Site)."""
-    site, origin = (request.headers.get(name) for name in ("sec-fetch-site", "origin"))
-    if site in ("cross-site", "same-site") and origin not in service.origins:
+    if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         raise RequestError(
             "a page of another site may not ask this server",
             status=403,
