@@ -46,7 +46,7 @@ ALLOWED = {
     "export": {
         "train", "runtime", "bundle", "provenance", "tokenizer", "workspace", "config", "errors",
     },
-    "serve": {"runtime", "bundle", "tokenizer", "config", "errors"},
+    "serve": {"runtime", "bundle", "tokenizer", "wording", "config", "errors"},
     "remote": {"bundle", "config", "errors"},
     "sweep": {
         "train", "export", "runtime", "measure", "tokenizer", "workspace", "config", "errors",

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tinytx.runtime.batch import Batch
 from tinytx.runtime.decoder import Logits
-from tinytx.serve.app import Limits, Service
-from tinytx.serve.run import Settings, load_model, serve
+from tinytx.serve.releases import Settings, load_model
+from tinytx.serve.run import serve
+from tinytx.serve.service import Limits, Service
 
 
 def main(bundle: str, seconds: str, settings: str, limits: str, token: str) -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from tinytx.runtime.batch import Batch
 from tinytx.runtime.decoder import Logits
-from tinytx.serve.app import Limits, Service, build
-from tinytx.serve.run import Settings, load_model
+from tinytx.serve.app import build
+from tinytx.serve.releases import Settings, load_model
+from tinytx.serve.service import Limits, Service
 
 Ask = Callable[[str, bytes], tuple[int, bytes]]
 

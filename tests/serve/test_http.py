@@ -322,3 +322,19 @@ def test_many_clients_at_once_are_all_served(server: Server) -> None:
     for thread in threads:
         thread.join()
     assert found == [200] * 24
+
+
+def test_one_address_has_as_many_requests_at_a_time_as_the_flag_says(tiny_bundle: Path) -> None:
+    with serving(tiny_bundle, "--per-client", "1") as server:
+        with server.connect() as slow_one:
+            slow_one.sendall(_head(100) + b'{"prompt": ')  # its body is on the way
+            end = time.monotonic() + WAIT
+            while (status := server.ask("/v1/completions", ASKED)[0]) == 200:
+                assert time.monotonic() < end
+            refused, answer, headers = server.ask("/v1/models")
+            assert (status, refused, headers["retry-after"]) == (429, 429, "1")
+            assert "one address may have 1 request at a time" in answer["error"]["message"]
+            assert server.ask("/health")[0] == 200
+        while (status := server.ask("/v1/completions", ASKED)[0]) == 429:
+            assert time.monotonic() < end
+        assert status == 200

@@ -100,8 +100,9 @@ def _serve(
     import logging
 
     from tinytx.cli.common import print_json
-    from tinytx.serve.app import Limits, Service
-    from tinytx.serve.run import Settings, load_model, serve
+    from tinytx.serve.releases import Settings, load_model
+    from tinytx.serve.run import serve
+    from tinytx.serve.service import Limits, Service
 
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     if options["quiet"]:

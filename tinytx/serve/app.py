@@ -4,10 +4,7 @@ import asyncio
 import hmac
 import logging
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -20,76 +17,14 @@ from starlette.routing import Route
 from tinytx.serve import answers, page
 from tinytx.serve.completions import Answer, ClientGone, Listening, problem
 from tinytx.serve.loop import Draining, QueueFull
-from tinytx.serve.metrics import Metrics
 from tinytx.serve.model import Model
 from tinytx.serve.requests import RequestError, read_completion, read_scoring
+from tinytx.serve.service import Service, too_many, unavailable
 
 log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a client may take of the server."""
-
-    body_bytes: int = 1_000_000
-    body_seconds: float = 10.0
-    """For the whole body to arrive."""
-    request_seconds: float = 300.0
-    """From the request to the last token; 0 is for ever."""
-    write_seconds: float = 30.0
-    """A reader who takes nothing for so long is let go."""
-    per_client: int = 0
-    """Requests of one address at a time; 0 is any number."""
-
-
-class Service:
-    """What the routes share: the model that answers now, and the state of the server."""
-
-    def __init__(self, limits: Limits, token: str = "") -> None:
-        """``token``: who asks must show it, if it is not empty."""
-        self.limits, self.token = limits, token
-        self.model: Model | None = None
-        self.metrics = Metrics(self)
-        self.draining = False
-        self.problem = ""
-        """Why the newest release is not the one that is served."""
-        self.clients: Counter[str] = Counter()
-
-    def current(self) -> Model:
-        """The model, or :class:`RequestError` with status 503."""
-        if self.model is None or self.draining:
-            why = "the server is shutting down" if self.draining else "the model is being loaded"
-            raise unavailable(why)
-        return self.model
-
-    @asynccontextmanager
-    async def admitted(self, request: Request) -> Any:
-        """Count a client's requests. Raises :class:`RequestError` for one too many."""
-        client = request.client.host if request.client else ""
-        if self.limits.per_client and self.clients[client] >= self.limits.per_client:
-            raise too_many(f"a client may have {self.limits.per_client} requests at a time")
-        self.clients[client] += 1
-        try:
-            yield
-        finally:
-            self.clients[client] -= 1
-            if not self.clients[client]:
-                del self.clients[client]
-
-    def deadline(self) -> float:
-        seconds = self.limits.request_seconds
-        return time.monotonic() + seconds if seconds else float("inf")
-
-
-def unavailable(why: str) -> RequestError:
-    return RequestError(why, status=503, kind="service_unavailable", code="unavailable")
-
-
-def too_many(why: str) -> RequestError:
-    return RequestError(why, status=429, kind="rate_limit_error", code="rate_limit_exceeded")
 
 
 def build(service: Service) -> Any:
@@ -126,19 +61,27 @@ def _endpoint(service: Service, handler: Handler, *, open_to_all: bool = False) 
             request = Request(self.scope, self.receive)
             began = time.perf_counter()
             try:
-                if not open_to_all:
+                if open_to_all:
+                    code = await self.send_answer(request)
+                else:
                     _authorise(service, request)
-                response = await handler(service, request)
+                    with service.admitted(request.client.host if request.client else ""):
+                        code = await self.send_answer(request)
             except RequestError as error:
                 response = failed(error)
+                await response(self.scope, self.receive, self.send)
+                code = response.status_code
             except (ClientDisconnect, ClientGone):
                 return
-            status = await response(self.scope, self.receive, self.send)
-            code = status or getattr(response, "status_code", 0)
             seconds = time.perf_counter() - began
             service.metrics.answered(self.scope["path"], code, seconds)
             path = quote(self.scope["path"])  # no line of the log ends within it
             log.info("%s %s %d %.1f ms", request.method, path, code, 1e3 * seconds)
+
+        async def send_answer(self, request: Request) -> int:
+            response = await handler(service, request)
+            status: int | None = await response(self.scope, self.receive, self.send)
+            return status or int(getattr(response, "status_code", 0))
 
     return Endpoint
 

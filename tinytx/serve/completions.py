@@ -16,7 +16,7 @@ from tinytx.serve.model import Model
 from tinytx.serve.requests import Completion, RequestError
 
 if TYPE_CHECKING:
-    from tinytx.serve.app import Service
+    from tinytx.serve.service import Service
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -1,15 +1,13 @@
 """What ``GET /metrics`` tells: counts and times, in the text format of Prometheus."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram
 from prometheus_client import generate_latest as render
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-if TYPE_CHECKING:
-    from tinytx.serve.app import Service
+from tinytx.serve.model import Model
 
 KNOWN = ("/", "/v1/completions", "/v1/score", "/v1/models", "/health", "/metrics")
 SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
@@ -18,7 +16,8 @@ SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 class Metrics:
     """Of one server; nothing in them comes from a prompt or a text."""
 
-    def __init__(self, service: "Service") -> None:
+    def __init__(self, model: Callable[[], Model | None]) -> None:
+        """``model`` tells which one answers now."""
         self._registry = CollectorRegistry()
         labels = ["path", "status"]
         self._requests = Counter(
@@ -31,7 +30,7 @@ class Metrics:
             buckets=SECONDS,
             registry=self._registry,
         )
-        self._registry.register(_Now(service))
+        self._registry.register(_Now(model))
 
     def answered(self, path: str, status: int, seconds: float) -> None:
         known = path if path in KNOWN else "other"
@@ -46,11 +45,11 @@ class Metrics:
 class _Now(Collector):
     """What is so at the moment of asking."""
 
-    def __init__(self, service: "Service") -> None:
-        self._service = service
+    def __init__(self, model: Callable[[], Model | None]) -> None:
+        self._model = model
 
     def collect(self) -> Iterator[Metric]:
-        model = self._service.model
+        model = self._model()
         if model is None:
             return
         loop = model.loop

@@ -1,0 +1,74 @@
+"""What all requests share: the model that answers now, the limits, and who is being served."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tinytx.serve.metrics import Metrics
+from tinytx.serve.model import Model
+from tinytx.serve.requests import RequestError
+from tinytx.wording import counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a client may take of the server."""
+
+    body_bytes: int = 1_000_000
+    body_seconds: float = 10.0
+    """For the whole body to arrive."""
+    request_seconds: float = 300.0
+    """From the request to the last token; 0 is for ever."""
+    write_seconds: float = 30.0
+    """A reader who takes nothing for so long is let go."""
+    per_client: int = 0
+    """Requests of one address at a time; 0 is any number."""
+
+
+class Service:
+    """What the routes share: the model that answers now, and the state of the server."""
+
+    def __init__(self, limits: Limits, token: str = "") -> None:
+        """``token``: who asks must show it, if it is not empty."""
+        self.limits, self.token = limits, token
+        self.model: Model | None = None
+        self.metrics = Metrics(lambda: self.model)
+        self.draining = False
+        self.problem = ""
+        """Why the newest release is not the one that is served."""
+        self.clients: Counter[str] = Counter()
+
+    def current(self) -> Model:
+        """The model, or :class:`RequestError` with status 503."""
+        if self.model is None or self.draining:
+            why = "the server is shutting down" if self.draining else "the model is being loaded"
+            raise unavailable(why)
+        return self.model
+
+    @contextmanager
+    def admitted(self, client: str) -> Iterator[None]:
+        """Count a request of an address. Raises :class:`RequestError` for one too many."""
+        if self.limits.per_client and self.clients[client] >= self.limits.per_client:
+            most = counted(self.limits.per_client, "request")
+            raise too_many(f"one address may have {most} at a time")
+        self.clients[client] += 1
+        try:
+            yield
+        finally:
+            self.clients[client] -= 1
+            if not self.clients[client]:
+                del self.clients[client]
+
+    def deadline(self) -> float:
+        seconds = self.limits.request_seconds
+        return time.monotonic() + seconds if seconds else float("inf")
+
+
+def unavailable(why: str) -> RequestError:
+    return RequestError(why, status=503, kind="service_unavailable", code="unavailable")
+
+
+def too_many(why: str) -> RequestError:
+    return RequestError(why, status=429, kind="rate_limit_error", code="rate_limit_exceeded")
