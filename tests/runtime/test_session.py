@@ -82,7 +82,7 @@ def test_a_release_that_is_too_old_is_refused_with_both_versions(
         out, err = capsys.readouterr()
         assert out == ""
         assert f"onnxruntime {version} is installed, and 1.23.0 or newer is needed" in err
-        assert " -m pip install 'onnxruntime>=1.23.0'" in err
+        assert "onnxruntime>=1.23.0" in err
 
 
 @pytest.mark.parametrize(
