@@ -121,7 +121,8 @@ def test_an_update_puts_no_bundle_inside_another(home: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
-    assert set(UNITS) == {"tinytx-verify.service", "tinytx-bench.service", "tinytx-bench.timer"}
+    services = {f"tinytx-{name}.service" for name in ("verify", "serve", "bench")}
+    assert set(UNITS) == {*services, "tinytx-bench.timer"}
     command = tmp_path / "tinytx"
     command.write_text("#!/bin/sh\n")
     command.chmod(0o755)
