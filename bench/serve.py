@@ -93,7 +93,7 @@ def serving(bundle: Path, core: int, *flags: str) -> Iterator[Server]:
 def request(tokens: int, *, stream: bool = False, number: int = 0) -> bytes:
     document = {"prompt": PROMPTS[number % len(PROMPTS)], "max_tokens": tokens}
     body = json.dumps({**document, "temperature": 0, "stream": stream}).encode()
-    head = "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head = "POST /v1/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -185,7 +185,7 @@ async def vanish(port: int, clients: int) -> None:
 
 async def health(port: int) -> dict[str, Any]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    writer.write(b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
     body = (await reader.read()).partition(b"\r\n\r\n")[2]
     writer.close()
     found: dict[str, Any] = json.loads(body)

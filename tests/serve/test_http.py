@@ -51,7 +51,9 @@ def sent(server: Server, body: dict[str, Any]) -> socket.socket:
 
 
 def _head(size: int) -> bytes:
-    return f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
+    return (
+        f"POST /v1/completions HTTP/1.1\r\nHost: [::1]\r\nContent-Length: {size}\r\n\r\n".encode()
+    )
 
 
 def everything(connection: socket.socket) -> bytes:
@@ -101,7 +103,7 @@ def test_a_connection_that_never_ends_its_request_is_closed(slow: Server) -> Non
 
 def test_a_kept_connection_that_never_ends_its_second_request_is_closed(slow: Server) -> None:
     with slow.connect() as connection:
-        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: [::1]\r\n\r\n")
         assert b"200 OK" in connection.recv(65536)
         connection.sendall(b"GET /heal")
         everything(connection)
@@ -114,7 +116,7 @@ def test_a_long_answer_outlives_the_patience_for_silence(slow: Server) -> None:
         while b"finish_reason" not in body:
             body += connection.recv(65536)
         assert time.monotonic() - began > 0.7  # 40 steps: the model was slow indeed
-        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: [::1]\r\n\r\n")
         assert b"200 OK" in connection.recv(65536)  # the connection is kept
 
 
@@ -132,7 +134,7 @@ def test_a_body_over_the_limit_is_refused(server: Server) -> None:
     assert status == 413 and "1000000 bytes" in found["error"]["message"]
     with server.connect() as connection:  # one that does not tell its length
         connection.sendall(
-            b"POST /v1/score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"POST /v1/score HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
         for _ in range(17):
             connection.sendall(b"10000\r\n" + b"a" * 65536 + b"\r\n")
@@ -167,10 +169,10 @@ def test_names_and_addresses_that_are_nonsense_break_nothing(server: Server) -> 
         b"GET /health HTTP/1.1\r\nHost: [\r\n\r\n",
         b"GET /nowhere HTTP/1.1\r\nHost: [\r\n\r\n",
         b"GET /health/ HTTP/1.1\r\nHost: [\r\n\r\n",
-        b"GET /v1/models/a%0Ab HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /v1/models/%FF%00 HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET //elsewhere HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"PUT /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        b"GET /v1/models/a%0Ab HTTP/1.1\r\nHost: [::1]\r\n\r\n",
+        b"GET /v1/models/%FF%00 HTTP/1.1\r\nHost: [::1]\r\n\r\n",
+        b"GET //elsewhere HTTP/1.1\r\nHost: [::1]\r\n\r\n",
+        b"PUT /v1/completions HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 0\r\n\r\n",
     ):
         with server.connect() as connection:
             connection.sendall(head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
@@ -181,7 +183,7 @@ def test_names_and_addresses_that_are_nonsense_break_nothing(server: Server) -> 
     assert not any("Traceback" in line or line.startswith("b ") for line in server.said)
 
 
-@pytest.mark.parametrize("before", [b"", b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"])
+@pytest.mark.parametrize("before", [b"", b"GET /health HTTP/1.1\r\nHost: [::1]\r\n\r\n"])
 def test_what_is_no_http_is_refused_in_the_form_of_the_interface(
     server: Server, before: bytes
 ) -> None:
@@ -195,7 +197,7 @@ def test_what_is_no_http_is_refused_in_the_form_of_the_interface(
 def test_a_body_that_is_no_http_is_refused_and_leaves_nothing_behind(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(
-            b"POST /v1/score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\n"
+            b"POST /v1/score HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\nfive\r\n"
         )
         assert everything(connection).startswith(b"HTTP/1.1 400 ")
     assert not any("Traceback" in line for line in server.said)
@@ -338,3 +340,24 @@ def test_one_address_has_as_many_requests_at_a_time_as_the_flag_says(tiny_bundle
         while (status := server.ask("/v1/completions", ASKED)[0]) == 429:
             assert time.monotonic() < end
         assert status == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8765", 200),
+        ("LOCALHOST", 200),
+        ("[::1]:1", 200),
+        ("rebound.example:8765", 403),
+        ("127.0.0.1.example", 403),
+    ],
+)
+def test_a_page_whose_name_was_made_to_point_here_is_not_answered(
+    server: Server, host: str, status: int
+) -> None:
+    assert server.ask("/v1/models", Host=host)[0] == status
+
+
+def test_who_wants_to_be_called_by_any_name_says_so(tiny_bundle: Path) -> None:
+    with serving(tiny_bundle, "--insecure") as server:
+        assert server.ask("/v1/models", Host="board.example")[0] == 200

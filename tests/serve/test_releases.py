@@ -110,7 +110,7 @@ def test_a_release_that_computes_something_else_is_not_taken(
 
 def test_a_text_under_way_ends_on_the_model_it_began_with(releases: Path) -> None:
     body = json.dumps({**PROMPT, "stream": True}).encode()
-    head = f"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = f"POST /v1/completions HTTP/1.1\r\nhost: [::1]\r\ncontent-length: {len(body)}\r\n\r\n"
     slowly = serving_slowly(releases / "current", 0.05, {"slots": 2})
     with slowly as server, server.connect() as stream:
         stream.sendall(head.encode() + body)

@@ -128,4 +128,5 @@ def _serve(
         if options["as_json"]:
             print_json({"address": address, "model": model.name, "precision": model.precision})
 
-    serve(Service(limits, token), model, settings, ready)
+    local = not (token or options["insecure"])
+    serve(Service(limits, token, local=local), model, settings, ready)

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -19,7 +20,7 @@ from tinytx.serve.completions import Answer, ClientGone, Listening, problem
 from tinytx.serve.loop import Draining, QueueFull
 from tinytx.serve.model import Model
 from tinytx.serve.requests import RequestError, read_completion, read_scoring
-from tinytx.serve.service import Service, too_many, unavailable
+from tinytx.serve.service import LOCAL_NAMES, Service, too_many, unavailable
 
 log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
@@ -95,6 +96,14 @@ def _authorise(service: Service, request: Request) -> None:
             status=403,
             kind="permission_error",
             code="foreign_origin",
+        )
+    host = re.sub(r":\d*$", "", request.headers.get("host", "")).lower()
+    if service.local and host not in LOCAL_NAMES:
+        raise RequestError(
+            "this server answers to 127.0.0.1 and localhost; a token or --insecure lets others ask",
+            status=403,
+            kind="permission_error",
+            code="foreign_host",
         )
     if not service.token:
         return

@@ -11,6 +11,10 @@ from tinytx.serve.model import Model
 from tinytx.serve.requests import RequestError
 from tinytx.wording import counted
 
+LOCAL_NAMES = {"127.0.0.1", "localhost", "[::1]", ""}
+"""A page whose own name was made to point here (DNS rebinding) asks by that name; HTTP/1.0 by
+none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -30,9 +34,10 @@ class Limits:
 class Service:
     """What the routes share: the model that answers now, and the state of the server."""
 
-    def __init__(self, limits: Limits, token: str = "") -> None:
-        """``token``: who asks must show it, if it is not empty."""
-        self.limits, self.token = limits, token
+    def __init__(self, limits: Limits, token: str = "", *, local: bool = False) -> None:
+        """``token``: who asks must show it, if it is not empty. ``local``: who asks must call the
+        server by a name of this machine (:data:`LOCAL_NAMES`)."""
+        self.limits, self.token, self.local = limits, token, local
         self.model: Model | None = None
         self.metrics = Metrics(lambda: self.model)
         self.draining = False

@@ -35,7 +35,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 async def watchdog() -> None:
     """Tell systemd that we live, twice as often as it wants to hear (sd_watchdog_enabled(3))."""
-    every = int(os.environ.get("WATCHDOG_USEC") or 0) / 2e6
+    told = os.environ.get("WATCHDOG_USEC", "")
+    every = int(told) / 2e6 if told.isdecimal() else 0.0
     while every:
         await asyncio.sleep(every)
         notify("WATCHDOG=1")
