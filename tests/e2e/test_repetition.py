@@ -20,8 +20,8 @@ from tinytx.workspace import Workspace
 
 Start = Callable[..., Any]  # see conftest.py
 CORES = len(os.sched_getaffinity(0))
-SHORT = ["--train-bytes", "300000", "--val-bytes", "20000", "--epochs", "2"]  # of the built-in text
-CALLS = 80
+SHORT = ["--train-bytes", "200000", "--val-bytes", "20000", "--epochs", "2"]  # of the built-in text
+CALLS = 40
 
 GRADIENTS = """
 import hashlib, json, sys
