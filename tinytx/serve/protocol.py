@@ -25,12 +25,16 @@ class Impatient(H11Protocol):
 
     def on_response_complete(self) -> None:
         self._silent.cancel()
-        self._wait()
+        if not self.transport.is_closing():
+            self._wait()
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._silent.cancel()
         super().connection_lost(exc)
+        # uvicorn lets its own timer run on after a reset, and with it all that a connection holds.
+        for timer in (self._silent, self.timeout_keep_alive_task):
+            if timer is not None:
+                timer.cancel()
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP is refused in the interface's form, unless an answer has begun."""
