@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,11 @@ class Server:
 
     def sockets(self) -> int:
         """How many the process has open."""
-        files = Path(f"/proc/{self.process.pid}/fd")
-        return sum(str(file.readlink()).startswith("socket:") for file in files.iterdir())
+        found = 0
+        for file in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                found += str(file.readlink()).startswith("socket:")
+        return found
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal; returns the exit code."""
