@@ -6,7 +6,9 @@ Each run is a fork of this process: it trains, is killed by the kernel, and the 
 import os
 import random
 import signal
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,7 +69,10 @@ def in_a_fork(work: Callable[[], None], seconds: float | None) -> bool:
         try:
             work()
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(code)  # none of pytest's own endings
     if seconds is not None:
         time.sleep(seconds)
