@@ -14,6 +14,8 @@
     ├── BudgetFailed         7   a measured figure is proven to be over its limit
     ├── MeasurementInvalid   8   a figure is not proven either way, or means nothing here
     ├── BundleError          9   a bundle is missing, damaged or not trusted
+    │   └── TrustError       9   a release's signature or statement does not allow it here
+    ├── DeviceError         10   a device cannot be reached, or its store cannot be used
     ├── UsageError          64   a wrong flag, setting or argument
     │   └── OverwriteRefused 64  something is there that nobody said may be replaced
     └── Interrupted        130   Ctrl-C or SIGTERM
@@ -120,6 +122,16 @@ class BundleError(TinytxError):
     """A bundle is missing, damaged or not trusted."""
 
     exit_code = 9
+
+
+class TrustError(BundleError):
+    """A release is unsigned, or its signature or statement does not allow it on this device."""
+
+
+class DeviceError(TinytxError):
+    """A device cannot be reached, lacks something, or its store cannot be used."""
+
+    exit_code = 10
 
 
 class UsageError(TinytxError):
