@@ -27,6 +27,7 @@ COMMANDS = {
     "generate": "continue a prompt with a bundle",
     "serve": "answer programs over HTTP: many readers, one model",
     "verify": "check a bundle's integrity and its golden outputs on this machine",
+    "publish": "put a bundle, signed, into a folder that devices pull from",
     "doctor": "what can this machine do: train, export, run, be measured",
 }
 
