@@ -28,6 +28,7 @@ COMMANDS = {
     "serve": "answer programs over HTTP: many readers, one model",
     "release": "on a device: the store of releases, the switch to one, and the way back",
     "verify": "check a bundle's integrity and its golden outputs on this machine",
+    "publish": "put a bundle, signed, into a folder that devices pull from",
     "doctor": "what can this machine do: train, export, run, be measured",
 }
 
