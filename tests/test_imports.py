@@ -47,6 +47,7 @@ ALLOWED = {
         "train", "runtime", "bundle", "provenance", "tokenizer", "workspace", "config", "errors",
     },
     "serve": {"runtime", "bundle", "tokenizer", "wording", "config", "errors"},
+    "release": {"runtime", "measure", "bundle", "workspace", "wording", "config", "errors"},
     "remote": {"bundle", "config", "errors"},
     "sweep": {
         "train", "export", "runtime", "measure", "tokenizer", "workspace", "config", "errors",
@@ -68,6 +69,7 @@ FOREIGN = {
     "compiler": set(),
     "workspace": set(),
     "remote": set(),
+    "release": {"msgspec"},
     "config": {"msgspec"},
     "files": {"msgspec"},
     "provenance": {"msgspec"},

@@ -1,0 +1,1 @@
+"""On the device: a store of releases, and the way from one to the next and back."""
