@@ -175,7 +175,7 @@ from tinytx.measure.run.bench import BenchSettings
 from tinytx.measure.policy.scenarios import Scenarios, NextToken, FirstToken, EndToEnd, WarmUp
 from tinytx.release.prove import prove
 few = Scenarios(
-    next_token=NextToken(contexts=("longest",), most=4096), first_token=FirstToken(prompts=()),
+    next_token=NextToken(contexts=("longest",), most=256, least_seconds=0.0), first_token=FirstToken(prompts=()),
     end_to_end=EndToEnd(samples=0), warm_up=WarmUp(window=4, agreement=0.9),
 )
 settings = BenchSettings(scenarios=few, time_limit=10.0)
