@@ -7,18 +7,17 @@ watch then commits it or takes it back. What was taken back is not tried again b
 
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from tinytx.errors import BudgetFailed, BundleError, MeasurementInvalid, TinytxError
-from tinytx.release import channel, fetch, install, intake, states, statement, switch, trust
+from tinytx.errors import BudgetFailed, BundleError, MeasurementInvalid, PrerequisiteError, TinytxError
+from tinytx.release import channel, fetch, install, intake, statement, states, switch, trust
 from tinytx.release import web as webs
-from tinytx.release.channel import Memory, Tried
-from tinytx.release.states import Entry
+from tinytx.release.channel import Tried
 from tinytx.release.statement import Statement
+from tinytx.release.states import Entry
 from tinytx.release.store import Store
 from tinytx.release.work import begun
 
@@ -26,6 +25,7 @@ COMMAND = "release pull"
 WHOLE_SECONDS = 1800.0
 PROOFS_AT_MOST = 3
 """A proof that came to no verdict is made again at the next pulls, so many times in all."""
+UNDECIDED = (MeasurementInvalid, PrerequisiteError)
 INTERRUPTED = "interrupted"
 """How the reason begins for which a release that a dead process left is rolled back."""
 
@@ -73,7 +73,11 @@ def pull(
     memory = channel.recall(store.root, f"{base}/{policy.channel}.json")
     web = webs.Web()
     site = fetch.Site(
-        web, base, memory, time.monotonic() + time_limit, lambda: channel.remember(store.root, memory)
+        web,
+        base,
+        memory,
+        time.monotonic() + time_limit,
+        lambda: channel.remember(store.root, memory),
     )
     reading = channel.read(web, memory)
     said = statement.parse(reading.envelope.statement.encode())
@@ -112,10 +116,12 @@ def decide(
 
 
 def _taken_back(release: str, entries: list[Entry]) -> bool:
-    """Whether a release was switched to here once and was then rolled back, by whomever."""
+    """Whether a release, the last time it came, was switched to and then rolled back."""
     switched, last = False, None
     for entry in entries:
         if entry.release == release:
+            if (entry.state, entry.phase) == ("received", "begin"):
+                switched = False
             switched = switched or entry.state in states.ON_TRIAL
             last = entry
     return (
@@ -157,7 +163,7 @@ def _try(folder: Path | None, site: fetch.Site, said: Statement) -> None:
         install.install(here, said.bundle)
         try:
             switch.prove(here, said.bundle)
-        except (BudgetFailed, BundleError, MeasurementInvalid) as error:
+        except (BudgetFailed, BundleError, *UNDECIDED) as error:
             _note_failure(site, said.bundle, error)
             raise
         switch.switch(here, said.bundle)
@@ -166,7 +172,7 @@ def _try(folder: Path | None, site: fetch.Site, said: Statement) -> None:
 
 def _note_failure(site: fetch.Site, bundle: str, error: TinytxError) -> None:
     tried, times = site.memory.tried, PROOFS_AT_MOST
-    if isinstance(error, MeasurementInvalid):
+    if isinstance(error, UNDECIDED):
         times = 1 + (tried.times if tried is not None and tried.bundle == bundle else 0)
     site.memory.tried = Tried(bundle=bundle, times=times, why=error.message[:500])
     site.keep()

@@ -86,14 +86,15 @@ class Web:
         timer = threading.Timer(max(seconds, 0.0), self._cut, [late])
         timer.daemon = True
         timer.start()
+        told = f"{url} took longer than {seconds:g} s"
         try:
             with self._open(url, headers) as response:
+                if late.is_set():  # a head that was cut is taken for a whole one
+                    raise Unfinished(told)
                 status = response.status or 0
                 yield Answer(status, response.headers, _Counted(response, self))
         except (OSError, ValueError, http.client.HTTPException) as error:
-            if late.is_set():
-                raise Unfinished(f"{url} took longer than {seconds:g} s") from error
-            raise trouble(error, url) from error
+            raise (Unfinished(told) if late.is_set() else trouble(error, url)) from error
         finally:
             timer.cancel()
             for each in self._opened:
