@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -236,6 +238,9 @@ def test_what_was_taken_back_is_tried_again_only_when_somebody_asks(
     assert device.pull().ending == "tried before"
     assert device.current() == Bundle(tiny_bundle).id
     assert device.pull(again=True).ending == "switched"
+    assert device.pull(again=True).ending == "on trial"
+    device.commit()
+    assert device.pull(again=True).ending == "current"
 
 
 def test_what_a_person_rolled_back_after_its_commit_stays_out(
@@ -433,7 +438,7 @@ def test_a_server_that_knows_no_ranges_sends_the_file_anew(
 
 
 def test_a_file_that_changed_on_the_server_meanwhile_is_received_anew(
-    device: Device, tiny_bundle: Path
+    device: Device, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """First half of another file of the same length: the server's new validator says so."""
     device.publish(tiny_bundle)
@@ -442,11 +447,10 @@ def test_a_file_that_changed_on_the_server_meanwhile_is_received_anew(
     good = path.read_bytes()
     path.write_bytes(bytes(size))
     device.site.cuts = [(sha, size // 2)]
-    once = fetch.PAUSES_SECONDS
-    fetch.PAUSES_SECONDS = ()  # the fixture restores it
-    with pytest.raises(DeviceError, match="was cut"):
-        device.pull()
-    fetch.PAUSES_SECONDS = once
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch, "PAUSES_SECONDS", ())
+        with pytest.raises(DeviceError, match="was cut"):
+            device.pull()
     path.write_bytes(good)
     assert device.pull().ending == "switched"
     statuses = [one.status for one in device.site.asked if sha in one.path]
@@ -627,21 +631,23 @@ def test_a_wrong_address_is_told_in_words_and_as_json(
     assert "hunter2" not in printed.out + printed.err
 
 
-def test_the_delay_is_drawn_between_nothing_and_its_limit(
-    device: Device, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_delay_is_drawn_between_nothing_and_its_limit_and_waited_for_with_little_loaded(
+    device: Device,
 ) -> None:
-    device.publish(tiny_bundle)
-    slept: list[float] = []
-    drawn: list[tuple[float, float]] = []
-
-    def draw(low: float, high: float) -> float:
-        drawn.append((low, high))
-        return 7.0
-
-    monkeypatch.setattr(pulling.random, "uniform", draw)
-    monkeypatch.setattr(pulling.time, "sleep", slept.append)
-    device.pull(random_delay=600.0)
-    assert (drawn, slept[0]) == ([(0.0, 600.0)], 7.0)
+    script = (
+        "import random, sys, time\n"
+        "random.uniform = lambda *limits: print(limits) or 7.0\n"
+        "def sleep(seconds):\n"
+        "    heavy = {'ssl', 'http.client', 'msgspec', 'numpy'} & set(sys.modules)\n"
+        "    sys.exit(f'{seconds} {heavy}')\n"
+        "time.sleep = sleep\n"
+        "from tinytx.cli.main import cli\n"
+        f"cli(['release', 'pull', '{device.site.address}', '--random-delay', '600'])"
+    )
+    words = [sys.executable, "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("(0.0, 600.0)\n", "7.0 set()\n")
+    assert device.site.asked == []
 
 
 def test_no_secret_is_written_down(

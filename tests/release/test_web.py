@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.release.site import Site, serving
-from tinytx.errors import BundleError, DeviceError, UsageError
+from tinytx.errors import BundleError, DeviceError
 from tinytx.release import web
 from tinytx.release.web import Unfinished, Web
 
@@ -155,44 +155,6 @@ def test_a_chain_of_redirects_ends(site: Site) -> None:
     with pytest.raises(DeviceError, match="redirect"):
         read(Web(), f"{site.address}/step0.")
     assert len(site.asked) <= 6
-
-
-@pytest.mark.parametrize(
-    ("address", "told"),
-    [
-        ("", "no address that can be pulled from"),
-        ("models.example.com/tiny", "no address that can be pulled from"),
-        ("ftp://example.com/tiny", "no address that can be pulled from"),
-        ("http://example.com/a b", "no address that can be pulled from"),
-        ("http://example.com/a\x1b[2J", "no address that can be pulled from"),
-        ("http://example.com/tiny/stable.json", "not the address of a folder"),
-        ("http://example.com/tiny?token=secret", "not the address of a folder"),
-        ("http://", "names no server"),
-        ("http:///tiny", "names no server"),
-        ("file://elsewhere/tiny", "names no folder"),
-        ("file:tiny", "names no folder"),
-        ("http://example.com:port/", "the address is none"),
-        ("http://[::1/", "the address is none"),
-        ("https://user:secret@example.com/", "a user or a password"),
-    ],
-)
-def test_what_is_no_folders_address_is_refused(address: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told) as caught:
-        web.base(address)
-    if "user" in address:
-        assert "secret" not in caught.value.message
-
-
-@pytest.mark.parametrize(
-    ("address", "base"),
-    [
-        ("HTTPS://example.com/tiny/", "https://example.com/tiny"),
-        ("http://[::1]:8000", "http://[::1]:8000"),
-        ("file:///srv/tiny/", "file:///srv/tiny"),
-    ],
-)
-def test_a_folders_address_loses_its_slash(address: str, base: str) -> None:
-    assert web.base(address) == base
 
 
 def test_the_password_of_a_proxy_is_in_no_message(

@@ -77,12 +77,12 @@ def remember(root: Path, memory: Memory) -> None:
         disk.write(root / NAME, encode(memory))
 
 
-def read(web: Web, memory: Memory) -> Reading:
-    """Ask for the channel's file, unless nothing is new.
+def read(web: Web, memory: Memory, seconds: float) -> Reading:
+    """Ask for the channel's file, unless nothing is new, for at most ``seconds``.
 
     Raises :class:`DeviceError` when it cannot be read, :class:`TrustError` when it is none.
     """
-    with web.ask(memory.url, _conditions(memory), CHANNEL_SECONDS) as answer:
+    with web.ask(memory.url, _conditions(memory), min(seconds, CHANNEL_SECONDS)) as answer:
         if answer.status == 304 and memory.envelope is not None:
             return Reading(memory.envelope, False, memory.etag, memory.last_modified)
         if answer.status != 200:

@@ -5,20 +5,26 @@ its statement judged before a byte of it is fetched, offer, receive, install, pr
 watch then commits it or takes it back. What was taken back is not tried again by itself.
 """
 
-import random
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from tinytx.errors import BudgetFailed, BundleError, MeasurementInvalid, PrerequisiteError, TinytxError
+from tinytx.errors import (
+    BudgetFailed,
+    BundleError,
+    MeasurementInvalid,
+    PrerequisiteError,
+    TinytxError,
+)
 from tinytx.release import channel, fetch, install, intake, statement, states, switch, trust
-from tinytx.release import web as webs
+from tinytx.release.address import base
 from tinytx.release.channel import Tried
 from tinytx.release.statement import Statement
 from tinytx.release.states import Entry
 from tinytx.release.store import Store
+from tinytx.release.web import Web
 from tinytx.release.work import begun
 
 COMMAND = "release pull"
@@ -54,34 +60,33 @@ def pull(
     folder: Path | None,
     address: str,
     *,
-    random_delay: float = 0.0,
     time_limit: float = WHOLE_SECONDS,
     again: bool = False,
 ) -> Pulled:
     """Bring the store in ``folder`` to what the channel at ``address`` says.
 
-    ``random_delay``: wait up to so many seconds first, so that many devices do not ask at once.
     ``time_limit``: seconds for all that comes from the network. ``again``: try what was taken back.
     Raises :class:`TrustError` for a release that is not for this device, :class:`BundleError` for a
     damaged one, :class:`DeviceError` for trouble on the way, and what a proof ended with.
     """
-    base = webs.base(address)
-    time.sleep(random.uniform(0.0, random_delay))
+    where = base(address)
     with begun(folder, COMMAND, create=True) as here:
         store, entries = here.store, here.journal.entries()
     policy = store.policy()
-    memory = channel.recall(store.root, f"{base}/{policy.channel}.json")
-    web = webs.Web()
+    memory = channel.recall(store.root, f"{where}/{policy.channel}.json")
+    web = Web()
     site = fetch.Site(
         web,
-        base,
+        where,
         memory,
         time.monotonic() + time_limit,
         lambda: channel.remember(store.root, memory),
     )
-    reading = channel.read(web, memory)
+    reading = channel.read(web, memory, site.left())
     said = statement.parse(reading.envelope.statement.encode())
-    ending = None if again else decide(said, store.target(store.current), entries, memory.tried)
+    ending = decide(said, store.target(store.current), entries, memory.tried)
+    if again and ending == "tried before":
+        ending = None
     notes = []
     if reading.fresh or ending is None:
         notes.append(_judge(store, said, reading.envelope, entries).note)

@@ -54,12 +54,16 @@ def pull(
       tinytx release pull https://models.example.com/tiny --random-delay 600
     """
     from dataclasses import asdict
+    from random import uniform
+    from time import sleep
 
+    from tinytx.release.address import base
+
+    where = base(address)
+    sleep(uniform(0.0, random_delay))  # before anything large is loaded
     from tinytx.release import pull as pulling
 
-    done = pulling.pull(
-        store, address, random_delay=random_delay, time_limit=time_limit, again=again
-    )
+    done = pulling.pull(store, where, time_limit=time_limit, again=again)
     asked = counted(done.requests, "request")
     answer(
         as_json,
