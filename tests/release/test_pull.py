@@ -358,7 +358,10 @@ def test_a_device_without_allowed_signers_says_so_every_time_that_it_takes_somet
 ) -> None:
     (device.store.root / "allowed_signers").unlink()
     device.publish(tiny_bundle, key=None)
-    assert device.pull().notes == [TRANSPORT_ONLY]
+    assert device.pull().notes == [TRANSPORT_ONLY, pulling.OPEN]
+    device.commit()
+    done = pull(device.store.root, f"file://{device.site.root}")
+    assert done.notes == [TRANSPORT_ONLY]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ COMMAND = "release pull"
 WHOLE_SECONDS = 1800.0
 PROOFS_AT_MOST = 3
 """A proof that came to no verdict is made again at the next pulls, so many times in all."""
+OPEN = "http:// protects nothing on the way: use https://, or name signers in allowed_signers"
 UNDECIDED = (MeasurementInvalid, PrerequisiteError)
 INTERRUPTED = "interrupted"
 """How the reason begins for which a release that a dead process left is rolled back."""
@@ -87,9 +88,10 @@ def pull(
     ending = decide(said, store.target(store.current), entries, memory.tried)
     if again and ending == "tried before":
         ending = None
-    notes = []
+    notes: list[str] = []
     if reading.fresh or ending is None:
-        notes.append(_judge(store, said, reading.envelope, entries).note)
+        trusted = _judge(store, said, reading.envelope, entries)
+        notes += [trusted.note, *([OPEN] if where.startswith("http:") and not trusted.by else [])]
         channel.accept(memory, reading)
         site.keep()
     elif said.expires_at <= datetime.now(UTC):
