@@ -5,7 +5,6 @@ What is written reaches the disk before its name does, and a name before anythin
 
 import hashlib
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,6 +55,8 @@ def remove(path: Path) -> None:
 def remove_folder(folder: Path) -> None:
     """Delete a folder of files that may be read-only. It is renamed first, so that no half of it
     is ever found under its name."""
+    import shutil  # not at the top: a watch that waits needs none of it
+
     if not folder.is_dir():
         return
     folder.chmod(0o755)

@@ -1,6 +1,5 @@
 """``device.toml``: what a person may say about this device and its releases."""
 
-import difflib
 import tomllib
 from pathlib import Path
 from typing import Annotated
@@ -69,6 +68,8 @@ def read_policy(path: Path) -> Policy:
 
 
 def _nearest(key: str) -> str:
+    import difflib
+
     known = list(Policy.__struct_fields__)
     close = difflib.get_close_matches(key, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"

@@ -7,7 +7,6 @@ means the way back. Nothing heavy is imported: it waits in less than 25 MB.
 
 import logging
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from tinytx.release.store import Store
 
 log = logging.getLogger(__name__)
 COMMAND = "release watch"
+PROCESS = "tinytx.cli.release.watcher"
 SERVICE_DELAY = 5.0
 """Seconds that a watch started with the service leaves a watch unit to begin."""
 PAUSE = 1.0
@@ -32,14 +32,20 @@ COMPLETION_EVERY = 5
 """Looks between two small completions."""
 
 
+def words(root: Path, *, once: bool, delay: float = 0.0) -> list[str]:
+    """The command of a watch as a process of its own, which begins after ``delay`` seconds."""
+    return [sys.executable, "-m", PROCESS, str(root), str(int(once)), f"{delay:g}"]
+
+
 def start(store: Store, delay: float = 0.0) -> None:
     """Start a watch of its own session, which nothing that happens to this process touches, unless
     one is at work."""
     if lock.is_held(store.watch_lock):
         return
-    words = [sys.executable, "-m", "tinytx.cli.main", "release", "watch", "--once"]
+    import subprocess
+
     subprocess.Popen(
-        [*words, "--delay", f"{delay:g}", "--store", str(store.root)],
+        words(store.root, once=True, delay=delay),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

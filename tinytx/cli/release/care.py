@@ -35,9 +35,8 @@ def status(store: Path | None, as_json: bool) -> None:
 
 @click.command()
 @click.option("--once", is_flag=True, help="End when nothing is on trial.")
-@click.option("--delay", type=click.FloatRange(min=0), default=0.0, hidden=True)
 @answering
-def watch(once: bool, delay: float, store: Path | None, as_json: bool) -> None:
+def watch(once: bool, store: Path | None, as_json: bool) -> None:
     """Watch each release that is switched to: healthy for long enough, it is committed; if not, it
     is taken back. `switch` starts one when none is at work.
 
@@ -45,17 +44,11 @@ def watch(once: bool, delay: float, store: Path | None, as_json: bool) -> None:
     Example:
       tinytx release watch
     """
-    import logging
-    import time
-
-    from tinytx.release import watching
+    from tinytx.cli.release import watcher
     from tinytx.release.store import open_store
 
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    time.sleep(delay)
     here = open_store(store, create=not once)
-    watching.watch(here, once=once)
-    answer(as_json, {"current": here.target(here.current) or None})
+    watcher.become(here.root, once)
 
 
 @click.command()
