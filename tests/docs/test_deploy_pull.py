@@ -1,6 +1,7 @@
 """docs/deploy-pull.md: what it tells people to type is typed, against a real server.
 
-Only the proof is left out, which takes half a minute and has its own tests, and the watch.
+Only the proof, which takes half a minute, the service and the watch are left out: they have tests
+of their own.
 """
 
 import os
@@ -12,32 +13,33 @@ from pathlib import Path
 import pytest
 
 from tests.release.site import serving
+from tests.release.stores import made
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/deploy-pull.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh run\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 TINYTX = f"""#!{sys.executable}
 from tinytx.cli.main import main
-from tinytx.release import prove, watching
+from tinytx.release import health, prove, watching
 
 def proved(folder, *_, **__):
     facts = dict(seconds=0.0, golden={{}}, rows=[], unproven=[], report=None)
     return prove.Proof(bundle=folder.name, verdict="PASS", **facts)
 
 prove.prove = proved
+health.ask = lambda *_, **__: health.Answer(503, {{}}, "")
 watching.start = lambda *_, **__: None
 main()
 """
 
 
 def test_what_is_typed_on_both_sides_ends_with_a_release_on_trial(
-    tiny_bundle: Path, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/tinytx").write_text(TINYTX)
     (tmp_path / "bin/tinytx").chmod(0o755)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/bundle").symlink_to(tiny_bundle)
+    made(tmp_path / "data/bundle", "first")
     (tmp_path / "site").mkdir()
     environment = {
         **os.environ,

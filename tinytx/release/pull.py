@@ -14,11 +14,12 @@ from typing import Literal
 from tinytx.errors import (
     BudgetFailed,
     BundleError,
+    DeviceError,
     MeasurementInvalid,
     PrerequisiteError,
     TinytxError,
 )
-from tinytx.release import channel, fetch, install, intake, statement, states, switch, trust
+from tinytx.release import channel, fetch, health, install, intake, statement, states, switch, trust
 from tinytx.release.address import base
 from tinytx.release.channel import Tried
 from tinytx.release.statement import Statement
@@ -99,6 +100,7 @@ def pull(
     files = 0
     if ending is None:
         files = _bring(site, store, said)
+        _require_service(store)
         _try(folder, site, said)
         ending = "switched"
     elif ending == "tried before" and memory.tried and memory.tried.bundle == said.bundle:
@@ -156,6 +158,18 @@ def _bring(site: fetch.Site, store: Store, said: Statement) -> int:
     for wanted in offered.missing:
         fetch.file(site, store, wanted)
     return len(offered.missing)
+
+
+def _require_service(store: Store) -> None:
+    """Somebody must be there who takes a release, also one that says that it has none yet: without,
+    the watch could only take it back, and it would count as tried."""
+    address = store.policy().health
+    answer = health.ask(address, "/health", seconds=health.SECONDS)
+    if answer.code == 0:
+        raise DeviceError(
+            f"no service is at {address} ({answer.trouble}): the release is here, and not tried",
+            "start the service (tinytx serve --store) and pull again",
+        )
 
 
 def _try(folder: Path | None, site: fetch.Site, said: Statement) -> None:
