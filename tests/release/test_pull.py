@@ -1,6 +1,7 @@
 """From a web server to a release on trial, whatever the server and the connection do."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.release.keys import make_key
+from tests.release.killing import killed
 from tests.release.site import Site, serving
-from tests.release.stores import made
+from tests.release.stores import clone, made
 from tinytx.bundle import Bundle
 from tinytx.cli.main import run
 from tinytx.errors import (
@@ -35,6 +37,11 @@ from tinytx.release.store import Store
 from tinytx.release.trust import TRANSPORT_ONLY
 
 GRAPH = "model.onnx"
+LONG = os.environ.get("TINYTX_LONG_TESTS")
+EVERY_STEP = [
+    pytest.mark.long,
+    pytest.mark.skipif(not LONG, reason="TINYTX_LONG_TESTS is not set"),
+]
 
 
 @dataclass
@@ -115,6 +122,13 @@ def device(tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def second(tmp_path: Path) -> Path:
     """A release that differs from the first in one small file."""
     return made(tmp_path / "second", "second")
+
+
+def remove(folder: Path) -> None:
+    """A store; releases are read-only."""
+    for path, _, _ in os.walk(folder):
+        Path(path).chmod(0o755)
+    shutil.rmtree(folder)
 
 
 def graph_of(bundle: Path) -> tuple[str, int]:
@@ -280,6 +294,31 @@ def test_a_release_that_was_interrupted_before_the_switch_goes_on(
     done = device.pull()
     assert (done.ending, done.files) == ("switched", 0)
     assert not device.site.sent("/files/")
+
+
+@pytest.mark.parametrize("stride", [15, pytest.param(1, marks=EVERY_STEP)])
+def test_killed_at_any_step_the_next_pull_ends_what_it_began(
+    device: Device, first: Path, second: Path, stride: int
+) -> None:
+    device.publish(first)
+    device.pull()
+    device.commit()
+    device.publish(second)
+    start, step, served = device.store.root.with_name("start"), 1, set()
+    clone(device.store.root, start)
+    address = f"file://{device.site.root}"
+    while killed(lambda: pull(device.store.root, address), step):
+        served.add(device.current())
+        assert device.store.is_whole(device.current())
+        assert pull(device.store.root, address).ending in ("switched", "on trial")
+        served.add(device.current())
+        assert device.store.is_whole(device.current())
+        remove(device.store.root)
+        clone(start, device.store.root)
+        step += stride
+    assert step > 40
+    assert served == {Bundle(first).id, Bundle(second).id}
+    assert device.current() == Bundle(second).id
 
 
 def test_where_no_service_is_to_take_it_a_release_is_not_tried(
