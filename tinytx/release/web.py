@@ -226,7 +226,9 @@ def trouble(error: Exception, url: str) -> DeviceError:
 def _about_certificates() -> str:
     paths = ssl.get_default_verify_paths()
     if not paths.cafile and not (paths.capath and any(Path(paths.capath).iterdir())):
-        return "no authority is known here: install ca-certificates, or name a file in SSL_CERT_FILE"
+        return (
+            "no authority is known here: install ca-certificates, or name a file in SSL_CERT_FILE"
+        )
     clock = time.strftime("%Y-%m-%d", time.gmtime())
     return f"this machine's clock says {clock}; if that is right, see who answers for that server"
 
