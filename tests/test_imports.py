@@ -46,7 +46,7 @@ ALLOWED = {
     "export": {
         "train", "runtime", "bundle", "provenance", "tokenizer", "workspace", "config", "errors",
     },
-    "serve": {"runtime", "bundle", "tokenizer", "wording", "config", "errors"},
+    "serve": {"release", "runtime", "bundle", "tokenizer", "wording", "config", "errors"},
     "remote": {"bundle", "config", "errors"},
     "sweep": {
         "train", "export", "runtime", "measure", "tokenizer", "workspace", "config", "errors",
@@ -88,7 +88,7 @@ ROOMS = (
 """The rooms of measure, each resting only on those before it."""
 IMPORTED_LAZILY = {
     "cli/progress.py", "cli/tables.py", "cli/compare/table.py", "cli/generate/output.py",
-    "cli/generate/request.py", "cli/sweep/output.py",
+    "cli/generate/request.py", "cli/sweep/output.py", "cli/serve/starting.py",
 }  # fmt: skip
 """Heavy modules of cli, most of which draw; they are imported inside functions only."""
 

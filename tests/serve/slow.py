@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tinytx.runtime.batch import Batch
 from tinytx.runtime.decoder import Logits
-from tinytx.serve.releases import Settings, load_model
+from tinytx.serve.releases import Releases, Settings
 from tinytx.serve.run import serve
 from tinytx.serve.service import Limits, Service
 
@@ -19,21 +19,22 @@ from tinytx.serve.service import Limits, Service
 def main(bundle: str, seconds: str, settings: str, limits: str, token: str) -> None:
     logging.basicConfig(level=logging.INFO)
     chosen = Settings(bundle=Path(bundle), **json.loads(settings))
-    model, _ = load_model(chosen)
     step = Batch.step
 
     def slow_step(self: Batch, tokens: list[int]) -> Logits:
         time.sleep(float(seconds))
         return step(self, tokens)
 
-    Batch.step = slow_step  # type: ignore[method-assign,assignment]
     service = Service(Limits(**json.loads(limits)), token)
+    releases = Releases(service, chosen)
+    releases.first()
+    Batch.step = slow_step  # type: ignore[method-assign,assignment]
 
     def ready(address: str) -> None:
         sys.stdout.write(json.dumps({"address": address}) + "\n")
         sys.stdout.flush()
 
-    serve(service, model, chosen, ready)
+    serve(service, releases, chosen, ready)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ COMMANDS = {
     "doctor": "what can this machine do: train, export, run, be measured",
 }
 
-SEVERAL_FILES = {"train", "sweep", "bench", "compare", "generate"}
+SEVERAL_FILES = {"train", "sweep", "bench", "compare", "generate", "serve"}
 """Commands that are a folder: the command itself is its ``command.py``."""
 
 
