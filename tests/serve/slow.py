@@ -1,6 +1,6 @@
 """A server whose model takes its time, and with limits that a test can wait for:
 
-python tests/serve/slow.py BUNDLE SECONDS_A_STEP SETTINGS LIMITS TOKEN, the settings in JSON
+python tests/serve/slow.py BUNDLE_OR_STORE SECONDS_A_STEP SETTINGS LIMITS TOKEN, settings in JSON
 """
 
 import json
@@ -18,7 +18,9 @@ from tinytx.serve.service import Limits, Service
 
 def main(bundle: str, seconds: str, settings: str, limits: str, token: str) -> None:
     logging.basicConfig(level=logging.INFO)
-    chosen = Settings(bundle=Path(bundle), **json.loads(settings))
+    place = Path(bundle)
+    kind = "store" if (place / "releases").is_dir() else "bundle"
+    chosen = Settings(**{kind: place}, **json.loads(settings))
     step = Batch.step
 
     def slow_step(self: Batch, tokens: list[int]) -> Logits:

@@ -7,6 +7,8 @@ one new token a row when there is a past and more than one row. Where its chunks
 prompt alone, so its keys and values have the same bits whoever else is served.
 """
 
+import math
+import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,7 +42,7 @@ class Batch:
         self._run_session, self._unwrap = runner(self._session)
         shape = (slots + 1, facts.heads, facts.max_seq_length, facts.head_size)
         kinds = [f"{kind}.{i}" for i in range(facts.layers) for kind in ("key", "value")]
-        self._cache = {kind: np.zeros(shape, np.float32) for kind in kinds}
+        self._cache = {kind: _pages(shape) for kind in kinds}
         self._tokens, self._pairs = (np.zeros((slots, 1), np.int64) for _ in range(2))
         self._previous = np.zeros(slots, np.int64)
         self._positions = np.zeros(slots, np.int32)
@@ -135,3 +137,11 @@ class Batch:
         for name, array in outputs.items():
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         return self._unwrap(binding)
+
+
+def _pages(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Zeros in pages of their own: resident once they are written, and gone when they are freed.
+    malloc would keep those of an earlier batch, and clear them by writing."""
+    size = 4 * math.prod(shape)
+    found: NDArray[np.float32] = np.frombuffer(mmap.mmap(-1, size), np.float32).reshape(shape)
+    return found

@@ -201,14 +201,15 @@ async def score(service: Service, request: Request) -> Any:
     model = service.current()
     model.check_name(asked.model)
     nats, tokens = 0.0, 0
-    for generation in model.scoring(asked.text, service.deadline()):
-        _submit(model, [generation])
-        async with Listening(request.receive, [generation]) as client:
-            await client.all()
-        if generation.reason != "length":
-            raise problem(generation)
-        nats -= sum(one.logprob for one in generation.likelihoods)
-        tokens += len(generation.likelihoods)
+    with model.loop.staying():  # the next model may come between two windows
+        for generation in model.scoring(asked.text, service.deadline()):
+            _submit(model, [generation])
+            async with Listening(request.receive, [generation]) as client:
+                await client.all()
+            if generation.reason != "length":
+                raise problem(generation)
+            nats -= sum(one.logprob for one in generation.likelihoods)
+            tokens += len(generation.likelihoods)
     size = len(asked.text.encode())
     return _json(
         {

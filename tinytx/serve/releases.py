@@ -18,8 +18,6 @@ from tinytx.serve.store import Store
 from tinytx.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
-LOOK_SECONDS = 0.5
-"""Between two looks at which release is current."""
 LINGER_SECONDS = 1.0
 """For the last answers of a model that has given way to be sent, before its memory is given back."""
 
@@ -36,6 +34,8 @@ class Settings:
     waiting: int = 64
     precision: Precision | None = None
     drain_seconds: float = 25.0
+    look_seconds: float = 0.5
+    """Between two looks at which release is current."""
     silent_seconds: int = 20
     """A connection must bring a whole request head within so long: a new one from its start, a
     kept one from the end of the last answer."""
@@ -108,7 +108,7 @@ class Releases:
 
     async def _follow(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._settings.look_seconds)
             if self._wanted() != self._seen:
                 self._look()
 
