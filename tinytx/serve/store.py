@@ -32,12 +32,14 @@ class Store:
 
     def recover(self) -> None:
         """Settle what an interruption left half done, before the first release is loaded."""
-        from tinytx.release.recover import recover
+        from tinytx.release.recover import at_service_start
 
         try:
-            recover(self.root, service_start=True)
+            for done in at_service_start(self.root):
+                log.info("%s", done)
         except TinytxError as error:
             log.error("the store could not be looked over: %s", error.message)
+        self.ended()  # whoever wrote it is gone, and that has been dealt with
 
     def current(self) -> Path | None:
         """The folder that the link leads to at this moment, whether it is there or not."""
