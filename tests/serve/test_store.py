@@ -17,6 +17,9 @@ from tests.serve.releases import Shelf
 from tests.serve.test_http import refused
 from tests.serve.test_releases import health, wait_until
 from tinytx.errors import BundleError
+from tinytx.release.clock import boot
+from tinytx.release.states import STATES
+from tinytx.release.store import open_store
 from tinytx.serve import releases as serve_releases
 from tinytx.serve.releases import Releases, Settings
 from tinytx.serve.service import Limits, Service
@@ -325,3 +328,26 @@ def test_a_bundle_or_a_store_is_served_and_not_both_or_neither(
         assert code == 64 and "BUNDLE or --store FOLDER" in said[0]
     code, said = refused("--store", str(tmp_path / "none"))
     assert code == 64 and "no folder" in said[0]
+
+
+def test_a_release_that_took_its_service_down_is_taken_back_before_it_is_loaded_again(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    shelf = Shelf(tmp_path / "store", tiny_bundle)
+    before, tried = shelf.another(1), shelf.another(2)
+    shelf.switch(before)
+    (shelf.root / "previous").symlink_to(f"releases/{before}")
+    journal = open_store(shelf.root).journal("test")
+    for release, last in ((before, "committed"), (tried, "switched")):
+        for state in STATES[: STATES.index(last) + 1]:
+            for phase in ("begin", "done"):
+                journal.add(release, state, phase, **{"from": before})  # type: ignore[arg-type]
+    shelf.switch(tried)
+    told = {"release": tried, "pid": 1, "boot": boot(), "since": 0}
+    (shelf.root / "serving.json").write_text(json.dumps(told))
+    with serving(None, "--store", str(shelf.root), "--slots", "1") as server:
+        assert health(server)["release"] == before
+        assert shelf.serving and shelf.serving["release"] == before
+    (*_, last) = journal.entries()
+    assert (last.release, last.state, last.phase) == (tried, "rolled-back", "done")
+    assert "the service ended while it served this release" in last.why
