@@ -84,7 +84,7 @@ FOREIGN = {
     "cli": {"click", "rich", "msgspec", "psutil"},
 }
 ROOMS = (
-    *("stats", "memory", "machine", "policy", "limits", "record", "verdict", "run", "compare"),
+    *("stats", "memory", "machine", "policy", "limits", "record", "verdict", "run", "load", "compare"),
     *("pages", "doctor"),
 )
 """The rooms of measure, each resting only on those before it."""

@@ -69,7 +69,7 @@ def command(bundle: Path, precision: "Precision | None", **options: Any) -> None
     require("serve", "uvicorn", "starlette", "prometheus_client")
     from tinytx.errors import UsageError
 
-    token = _token(options["token_file"])
+    token = token_in(options["token_file"])
     if options["host"] not in LOOPBACK and not (token or options["insecure"]):
         raise UsageError(
             f"--host {options['host']} can be reached from other machines",
@@ -78,7 +78,7 @@ def command(bundle: Path, precision: "Precision | None", **options: Any) -> None
     _serve(bundle, precision, token, options)
 
 
-def _token(path: Path | None) -> str:
+def token_in(path: Path | None) -> str:
     """The token in a file. Raises :class:`UsageError` when there is none."""
     from tinytx.errors import UsageError
 

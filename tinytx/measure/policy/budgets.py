@@ -42,8 +42,8 @@ SERVED: dict[str, tuple[Dimension, str]] = {
     "between_tokens_p95": ("time", "between tokens, p95"),
     "errors": ("share", "requests not answered"),
     "throughput": ("rate", "throughput"),
-    "rss": ("bytes", "the server's memory (RSS)"),
-    "peak_memory": ("bytes", "the server's peak memory"),
+    "rss": FIGURES["rss"],
+    "peak_memory": FIGURES["peak_memory"],
 }
 """What a server under load is judged by (`tinytx bench --serve`)."""
 
@@ -95,7 +95,7 @@ class Budget(msgspec.Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        return (SERVED | FIGURES)[self.name][1]
+        return (FIGURES | SERVED)[self.name][1]
 
     def kept_by(self, base: float) -> bool:
         """Whether ``base`` bytes or nanoseconds are within the limit."""
