@@ -13,7 +13,7 @@ import msgspec
 
 from tinytx import __version__
 from tinytx.bundle import Bundle
-from tinytx.errors import BudgetFailed, MeasurementInvalid, TinytxError
+from tinytx.errors import BudgetFailed, MeasurementInvalid, TinytxError, UsageError
 from tinytx.measure.load import client, server
 from tinytx.measure.load.client import Target
 from tinytx.measure.load.judging import Cell, cell_of, decided, joined, judge_all
@@ -31,6 +31,8 @@ KIND = "serve"
 WARM_UP = 8
 """Requests before the first load, which do not count."""
 WARM_UP_RATE = 20.0
+LEAST_PROMPT = 4
+"""Tokens."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ class _Run:
     async def process(self, number: int, target: Target, pid: int | None, *, ours: bool) -> None:
         """All rates, one after the other, at one process of the server."""
         self._seen.append(await server.asked(target, pid, ours))
+        self._check_room()
         before = server.ticks_of(pid)
         await self._load(target, WARM_UP_RATE, WARM_UP)
         for rate in self.settings.rates:
@@ -169,6 +172,19 @@ class _Run:
         self.memories.append(server.memory_of(self._seen[-1]))
         self.ticks += 0 if ours else max(server.ticks_of(pid) - before, 0)
         self._tell("done" if number == self.processes else "a fresh process")
+
+    @property
+    def _room(self) -> int:
+        """Tokens that a prompt may have, beside the start token and the answer."""
+        return self._seen[0].context - self.settings.tokens - 1
+
+    def _check_room(self) -> None:
+        if self._room < LEAST_PROMPT:
+            raise UsageError(
+                f"--tokens {self.settings.tokens} leave no room for a prompt in the context of "
+                f"{self._seen[0].context} tokens",
+                "ask for fewer tokens",
+            )
 
     async def _until_decided(self, target: Target, rate: float, number: int) -> Cell:
         """The load, and as much again while its times prove nothing and there is time for it."""
@@ -187,7 +203,8 @@ class _Run:
     async def _load(
         self, target: Target, rate: float, count: int, seed: int | None = None
     ) -> client.Load:
-        arrivals = schedule(rate, count, self.settings.seed if seed is None else seed)
+        seed = self.settings.seed if seed is None else seed
+        arrivals = schedule(rate, count, seed, self._room)
         return await client.run(target, arrivals, self.settings.tokens)
 
     def _tell(self, doing: str) -> None:

@@ -6,6 +6,8 @@ pieces, errors and the end apart. Where this client is what was slow its figures
 
 import asyncio
 import json
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -108,9 +110,8 @@ async def fetch(target: Target, method: str, path: str) -> tuple[int, bytes]:
     except TimeoutError as error:
         raise DeviceError(f"{target} does not answer within 10 s") from error
     except (OSError, ValueError, EOFError, asyncio.LimitOverrunError) as error:
-        told = getattr(error, "strerror", None) or "what answers there does not speak HTTP"
         raise DeviceError(
-            f"no server answers at {target}: {told}", "start one: tinytx serve BUNDLE"
+            f"no server answers at {target}: {_why(error)}", "start one: tinytx serve BUNDLE"
         ) from error
 
 
@@ -151,8 +152,7 @@ async def _exchange(target: Target, body: bytes, one: Exchange, start: int, due:
     except TimeoutError:
         one.error = f"not answered within {PATIENCE:.0f} s"
     except (OSError, ValueError, EOFError, asyncio.LimitOverrunError) as error:
-        told = getattr(error, "strerror", None) or type(error).__name__
-        one.error = f"the connection failed: {told}"
+        one.error = f"the connection failed: {_why(error)}"
     finally:
         one.end = clock() - start
         if writer is not None:
@@ -173,7 +173,7 @@ async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
 async def _parts(reader: asyncio.StreamReader, headers: dict[str, str]) -> AsyncIterator[bytes]:
     """The body as it comes: chunked, of a stated length, or until the connection ends."""
     if "chunked" in headers.get("transfer-encoding", ""):
-        while size := int((await reader.readline()).split(b";")[0] or b"-", 16):
+        while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
             yield await reader.readexactly(size)
             await reader.readexactly(2)
         return
@@ -221,6 +221,17 @@ def _counted(data: bytes) -> tuple[int, str]:
         return int(document["usage"]["completion_tokens"]), ""
     except (ValueError, KeyError, TypeError, AttributeError):
         return 0, "the stream did not count its tokens"
+
+
+def _why(error: Exception) -> str:
+    """asyncio's own words name the address once more."""
+    if isinstance(error, socket.gaierror):
+        return "no such host"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    if isinstance(error, EOFError):
+        return "it ended too early"
+    return "what answers does not speak HTTP" if isinstance(error, ValueError) else str(error)
 
 
 def _refusal(status: int, text: bytes) -> str:

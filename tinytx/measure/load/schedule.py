@@ -30,13 +30,16 @@ class Arrival:
     seed: int
 
 
-def schedule(rate: float, count: int, seed: int) -> list[Arrival]:
-    """``count`` requests, ``rate`` a second on average; the same for the same ``seed``."""
+def schedule(rate: float, count: int, seed: int, room: int = 1_000) -> list[Arrival]:
+    """``count`` requests, ``rate`` a second on average; the same for the same ``seed``.
+
+    Prompts are cut to ``room`` characters, for each may be a token.
+    """
     source = random.Random(f"{seed}/{rate!r}")
     due, arrivals = 0.0, []
     for number in range(count):
         due += source.expovariate(rate)
-        arrivals.append(Arrival(due, source.choice(PROMPTS), number))
+        arrivals.append(Arrival(due, source.choice(PROMPTS)[:room], number))
     return arrivals
 
 

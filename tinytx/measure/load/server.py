@@ -53,6 +53,8 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     release: str
     precision: str
     slots: int | None = None
+    context: int = 0
+    """Tokens that a prompt and its answer may have together."""
 
 
 @contextmanager
@@ -142,6 +144,7 @@ async def asked(target: Target, pid: int | None, ours: bool) -> Serving:
             release=str(card["bundle"]),
             precision=str(card["precision"]),
             slots=health.get("slots"),
+            context=int(card["max_model_len"]),
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DeviceError(
