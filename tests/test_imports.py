@@ -87,8 +87,8 @@ FOREIGN = {
     "cli": {"click", "rich", "msgspec", "psutil"},
 }
 ROOMS = (
-    *("stats", "memory", "machine", "policy", "limits", "record", "verdict", "run", "compare"),
-    *("pages", "doctor"),
+    *("stats", "memory", "machine", "policy", "limits", "record", "verdict", "run", "load"),
+    *("compare", "pages", "doctor"),
 )
 """The rooms of measure, each resting only on those before it."""
 IMPORTED_LAZILY = {

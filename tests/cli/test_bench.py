@@ -14,7 +14,7 @@ import msgspec
 import psutil
 import pytest
 
-from tinytx.cli.bench import command as commands
+from tinytx.cli.bench import progress
 from tinytx.cli.bench.once import bench_once
 from tinytx.cli.common import console
 from tinytx.cli.main import run
@@ -258,7 +258,7 @@ def test_quickstart_keeps_a_report_that_could_not_be_written_and_says_why(
     shutil.copytree(tiny_run, tmp_path / "out")
     (tmp_path / "out" / "report.json" / "in the way").mkdir(parents=True)
     measured = pretend(tmp_path, [])
-    monkeypatch.setattr(commands, "bench_with_progress", lambda *_: measured)
+    monkeypatch.setattr(progress, "bench_with_progress", lambda *_: measured)
     report, unwritten = bench_once(Workspace(tmp_path / "out"), console(quiet=True))
     assert report is measured
     assert unwritten is not None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-import tinytx.cli.bench.command
+import tinytx.cli.bench.progress
 import tinytx.config
 import tinytx.measure.run.bench
 from tinytx.cli.main import run
@@ -122,7 +122,7 @@ def test_only_what_was_proven_is_shown_again_without_measuring(
         asked.append(arguments)
         return replace(measured, verdict=verdicts[len(asked) - 1])
 
-    monkeypatch.setattr(tinytx.cli.bench.command, "bench_with_progress", bench)
+    monkeypatch.setattr(tinytx.cli.bench.progress, "bench_with_progress", bench)
     counts = []
     for _ in range(3):
         run(["quickstart", "--output-dir", str(output), "--quiet"])

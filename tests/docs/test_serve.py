@@ -12,7 +12,9 @@ from click.testing import CliRunner
 
 from tests.serve.process import Server, serving
 from tests.serve.schemas import Schemas
+from tinytx.cli.bench.command import command as bench
 from tinytx.cli.serve.command import command
+from tinytx.measure.policy.budgets import SERVED, load_budgets
 
 TEXT = (Path(__file__).parents[2] / "docs/serve.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+) run\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
@@ -68,5 +70,20 @@ def test_the_flags_and_defaults_of_the_page_are_those_of_the_command() -> None:
     for flag, default in rows:
         assert flag in told
         assert str(defaults[flag] or "any").removesuffix(".0") == default
-    for flag in re.findall(r"`(--[\w-]+)", TEXT):
-        assert flag in told or flag == "--serve", flag
+    page, _, load = TEXT.partition("## Judged under load")
+    for flag in re.findall(r"`(--[\w-]+)", page):
+        assert flag in told, flag
+    of_bench = CliRunner().invoke(bench, ["--help"], terminal_width=200).output
+    flags = re.findall(r"`(--[\w-]+)|(?<= )(--[a-z][\w-]+)", load)
+    assert len(flags) > 5
+    for flag in {one or other for one, other in flags}:
+        assert flag in of_bench, flag
+
+
+def test_the_limits_of_a_load_are_those_of_its_budget_file() -> None:
+    load = TEXT.partition("## Judged under load")[2]
+    for budget in load_budgets(None, SERVED):
+        (row,) = [
+            line for line in load.splitlines() if line.startswith("|") and budget.name in line
+        ]
+        assert f"{budget.limit.amount:g}" in row

@@ -181,3 +181,17 @@ def test_few_samples_have_the_first_way_only() -> None:
     look = stats.look_confidence(stats.look_number(len(steps), 256))
     expected = stats.upper_bound(steps, stats.QUANTILE, look, stats.cluster_time(steps, 8))
     assert stats.bounds_at_look(steps, 256, cells=9, block=8)[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "lower", "upper"),
+    [
+        (0, 459, 0.0, 0.0099829),  # 1 - 0.01 ** (1 / 459)
+        (0, 458, 0.0, 0.0100046),
+        (10, 10, 0.6309573, 1.0),  # 0.01 ** (1 / 10)
+        (1, 2, 0.0050126, 0.9949874),  # 1 - sqrt(0.99), sqrt(0.99)
+        (0, 0, 0.0, 1.0),
+    ],
+)
+def test_the_bounds_of_a_share_are_exact(hits: int, n: int, lower: float, upper: float) -> None:
+    assert stats.share_bounds(hits, n) == pytest.approx((lower, upper), abs=1e-6)

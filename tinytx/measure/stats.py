@@ -35,7 +35,7 @@ below alpha (Bonferroni).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -267,3 +267,27 @@ def decided(samples: Samples, limit: float, first: int, cells: int = 1, block: i
     """Whether this look proves the p95 within the limit or over it."""
     lower, upper = bounds_at_look(samples, first, cells, block)
     return (upper is not None and upper <= limit) or (lower is not None and lower > limit)
+
+
+def share_bounds(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Exact one-sided bounds of a share of which ``hits`` of ``n`` were seen (Clopper & Pearson
+    1934): with no hit, 459 are needed to prove at most 1 %."""
+    if n == 0:
+        return 0.0, 1.0
+    alpha = 1.0 - confidence
+
+    def smallest(holds: Callable[[float], bool]) -> float:
+        """The border from which on ``holds``, by halving."""
+        low, high = 0.0, 1.0
+        for _ in range(60):
+            middle = (low + high) / 2.0
+            low, high = (low, middle) if holds(middle) else (middle, high)
+        return high
+
+    def at_most(p: float, count: int) -> float:
+        first, mass = _binomial(n, p)
+        return float(mass[: max(count - first + 1, 0)].sum())
+
+    lower = 0.0 if hits == 0 else smallest(lambda p: 1.0 - at_most(p, hits - 1) > alpha)
+    upper = 1.0 if hits == n else smallest(lambda p: at_most(p, hits) <= alpha)
+    return lower, upper

@@ -145,7 +145,7 @@ def test_a_second_engine_takes_what_the_parts_of_the_first_say(
     """By other means: whole engines instead of found weights, and psutil for the library."""
     child = subprocess.run(
         [sys.executable, "-c", SECOND, tiny_bundle], capture_output=True, check=True,
-        env=launch._environment(),
+        env=launch.environment(),
     )  # fmt: skip
     library, engine = json.loads(child.stdout)
     sizes = {part.name: part.bytes for part in real.parts}
@@ -171,7 +171,7 @@ def test_the_cache_and_the_weights_are_those_of_the_manifest(
 def test_a_damaged_bundle_is_answered_with_its_error(tmp_path: Path) -> None:
     child = subprocess.run(
         launch.STAGED, input=msgspec.json.encode(task(tmp_path, "attribution")),
-        capture_output=True, check=True, env=launch._environment(),
+        capture_output=True, check=True, env=launch.environment(),
     )  # fmt: skip
     answer = msgspec.json.decode(child.stdout, type=Answer)
     assert answer.error_kind == "BundleError"

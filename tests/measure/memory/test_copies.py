@@ -82,6 +82,6 @@ print(copies.bytes_held(matrix.ravel().view(np.uint32), memory) / matrix.nbytes)
 def test_a_process_finds_what_it_holds() -> None:
     child = subprocess.run(
         [sys.executable, "-c", HOLDER], capture_output=True, text=True, check=True,
-        env=launch._environment(),
+        env=launch.environment(),
     )  # fmt: skip
     assert 2.0 <= float(child.stdout) < 2.1

@@ -1,11 +1,13 @@
 """Budget files, good and bad, and the rule of the three verdicts."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tinytx.errors import UsageError
 from tinytx.measure.policy.budgets import (
+    SERVED,
     Budget,
     Figure,
     Quantity,
@@ -161,3 +163,39 @@ def test_a_breach_makes_any_figure_invalid_with_every_reason(upper: float) -> No
     figure = Figure(lower=upper, upper=upper, trouble="it crashed")
     row = judge(AT_MOST, figure, ["it was emulated"])
     assert (row.verdict, row.reason) == (Verdict.INVALID, "it crashed; it was emulated")
+
+
+def test_a_servers_budgets_have_figures_of_their_own_and_a_least_one() -> None:
+    budgets = {budget.name: budget for budget in load_budgets(None, SERVED)}
+    assert list(budgets) == list(SERVED)
+    assert [name for name, budget in budgets.items() if budget.least] == ["throughput"]
+    assert budgets["throughput"].kept_by(100.0) and not budgets["throughput"].kept_by(99.9)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[budget.throughput]\nat_most = 5\nunit = "tokens/s"', "'budget.throughput.at_most'"),
+        ('[budget.errors]\nat_least = 5\nunit = "%"', "'budget.errors.at_least'"),
+        ('[budget.errors]\nat_most = 5\nunit = "ms"', "must be one of %, not 'ms'"),
+        ("[budget.throughput]\nat_least = 5", "must be one of tokens/s"),
+    ],
+)
+def test_a_servers_budgets_that_make_no_sense_are_refused(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f"schema = 1\n{text}\n")
+    with pytest.raises(UsageError, match=re.escape(says)):
+        load_budgets(path, SERVED)
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "verdict"),
+    [(6.0, 7.0, Verdict.PASS), (3.0, 4.0, Verdict.FAIL), (4.0, 6.0, Verdict.INVALID)],
+)
+def test_a_least_figure_passes_by_its_lower_bound(
+    lower: float, upper: float, verdict: Verdict
+) -> None:
+    budget = Budget("throughput", Quantity(5.0, "tokens/s"), least=True)
+    assert judge(budget, Figure(lower=lower, upper=upper)).verdict is verdict

@@ -1,7 +1,7 @@
 """``tinytx bench``: measure a bundle and judge it against budgets, or show a history of it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,16 +13,11 @@ from tinytx.cli.bench.options import (
     outputs,
     page_options,
 )
+from tinytx.cli.bench.progress import bench_with_progress
+from tinytx.cli.bench.served import check_served, serve_options
 from tinytx.cli.common import console, json_option, print_json, quiet_option
 from tinytx.cli.verdicts import ending, print_verdicts
 from tinytx.errors import UsageError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from tinytx.measure.policy.budgets import Budget
-    from tinytx.measure.record.report import Report
-    from tinytx.measure.run.bench import BenchSettings
 
 
 @click.command()
@@ -31,6 +26,7 @@ if TYPE_CHECKING:
 )
 @measuring_options
 @container_options
+@serve_options
 @REPORT
 @page_options
 @click.option(
@@ -63,15 +59,19 @@ def command(
       tinytx bench data/bundle
       tinytx bench data/bundle --device pi-4 --budgets stretch
       tinytx bench data/bundle --budgets mine.toml --report reports/monday.json --html page.html
-      tinytx bench data/bundle --why
       tinytx bench data/bundle --container --device pi-zero-2w
+      tinytx bench data/bundle --serve --rates 5,20
       tinytx bench --history reports
     """
+    check_served(context)
+    if flags["serve"] is not None:
+        from tinytx.cli.bench.under_load import bench_served
+
+        return bench_served(context)
     if history_folder is not None:
         from tinytx.cli.bench.history import show_history
 
-        show_history(context, history_folder, flags)
-        return
+        return show_history(context, history_folder, flags)
     if bundle is None:
         raise click.MissingParameter(ctx=context, param=context.command.params[0])
     from tinytx.measure.record import report as reports
@@ -94,24 +94,3 @@ def command(
         unwritten = error
     if end := ending(report, unwritten):
         raise end
-
-
-def bench_with_progress(
-    bundle: Path, budgets: "list[Budget]", settings: "BenchSettings", people: "Console"
-) -> "Report":
-    """The bench, with a progress bar where ``people`` is a terminal."""
-    from rich.progress import Progress as Bar
-
-    from tinytx.measure.run.bench import Progress, run_bench
-
-    if not people.is_terminal:
-        return run_bench(bundle, budgets, settings)
-    with Bar(console=people, transient=True) as bar:
-        task = bar.add_task("bench", total=None)
-
-        def show(progress: Progress) -> None:
-            bar.update(
-                task, total=progress.total, completed=progress.done, description=progress.doing
-            )
-
-        return run_bench(bundle, budgets, settings, show)

@@ -19,7 +19,7 @@ def bench_once(space: "Workspace", people: "Console") -> "tuple[Report, TinytxEr
     import platform
 
     from tinytx.bundle import Bundle
-    from tinytx.cli.bench.command import bench_with_progress
+    from tinytx.cli.bench.progress import bench_with_progress
     from tinytx.errors import UsageError, os_errors_as
     from tinytx.measure.machine.facts import observe
     from tinytx.measure.pages.outputs import Outputs

@@ -15,8 +15,9 @@ from tinytx.errors import UsageError
 SCHEMA = 1
 BUDGETS = "budgets"
 CONSTITUTION = f"{BUDGETS}/constitution.toml"
+SERVING = f"{BUDGETS}/serving.toml"
 
-Dimension = Literal["bytes", "time"]
+Dimension = Literal["bytes", "time", "share", "rate"]
 UNITS: dict[str, tuple[Dimension, int]] = {
     "B": ("bytes", 1),
     "kB": ("bytes", 1_000),
@@ -25,6 +26,8 @@ UNITS: dict[str, tuple[Dimension, int]] = {
     "us": ("time", 1_000),
     "ms": ("time", 1_000_000),
     "s": ("time", 1_000_000_000),
+    "%": ("share", 1),
+    "tokens/s": ("rate", 1),
 }
 
 FIGURES: dict[str, tuple[Dimension, str]] = {
@@ -34,6 +37,15 @@ FIGURES: dict[str, tuple[Dimension, str]] = {
     "model_size": ("bytes", "model size"),
     "training_20_epochs": ("time", "20 epochs of training"),
 }
+SERVED: dict[str, tuple[Dimension, str]] = {
+    "first_token_p95": ("time", "first token, p95"),
+    "between_tokens_p95": ("time", "between tokens, p95"),
+    "errors": ("share", "requests not answered"),
+    "throughput": ("rate", "throughput"),
+    "rss": FIGURES["rss"],
+    "peak_memory": FIGURES["peak_memory"],
+}
+"""What a server under load is judged by (`tinytx bench --serve`)."""
 
 
 class Verdict(StrEnum):
@@ -45,7 +57,8 @@ class Verdict(StrEnum):
 
 
 class Quantity(msgspec.Struct, frozen=True):
-    """A figure: a number and the unit that it is told in."""
+    """A figure: a number and the unit that it is told in. Bases: bytes, nanoseconds, hundredths,
+    tokens a second."""
 
     amount: float
     unit: str
@@ -77,14 +90,18 @@ class Budget(msgspec.Struct, frozen=True):
     limit: Quantity
     strict: bool = False
     """Whether the figure must be under the limit, not merely at most at it."""
+    least: bool = False
+    """Whether the figure must be at least at the limit, as a throughput."""
 
     @property
     def title(self) -> str:
-        return FIGURES[self.name][1]
+        return (FIGURES | SERVED)[self.name][1]
 
     def kept_by(self, base: float) -> bool:
         """Whether ``base`` bytes or nanoseconds are within the limit."""
         limit = self.limit.base
+        if self.least:
+            return base >= limit
         return base < limit if self.strict else base <= limit
 
     def told(self, base: float) -> Quantity:
@@ -122,8 +139,9 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(budget: Budget, figure: Figure, breaches: Iterable[str] = ()) -> Row:
-    """PASS when the upper bound keeps the limit, FAIL when the lower bound breaks it, INVALID
-    when neither is so, or when there is ``trouble`` or a breach of the machine's conditions.
+    """PASS when the upper bound keeps the limit, FAIL when the lower bound breaks it (the other
+    way round where the limit is a least one), INVALID when neither is so, or when there is
+    ``trouble`` or a breach of the machine's conditions.
     """
     told = {
         name: None if base is None else budget.told(base)
@@ -133,14 +151,18 @@ def judge(budget: Budget, figure: Figure, breaches: Iterable[str] = ()) -> Row:
             ("upper", figure.upper),
         )
     }
+    best, worst = figure.lower, figure.upper
+    if budget.least:
+        best, worst = worst, best
     troubles = [*([figure.trouble] if figure.trouble else []), *breaches]
     if troubles:
         verdict, reason = Verdict.INVALID, "; ".join(troubles)
-    elif figure.upper is not None and budget.kept_by(figure.upper):
+    elif worst is not None and budget.kept_by(worst):
         verdict, reason = Verdict.PASS, ""
-    elif figure.lower is not None and not budget.kept_by(figure.lower):
-        over = figure.proof or f"{budget.told(figure.lower)} is over the limit"
-        verdict, reason = Verdict.FAIL, over
+    elif best is not None and not budget.kept_by(best):
+        where = "under" if budget.least else "over"
+        verdict = Verdict.FAIL
+        reason = figure.proof or f"{budget.told(best)} is {where} the limit"
     else:
         verdict, reason = Verdict.INVALID, f"not proven: {figure.unproven}"
     return Row(budget=budget, verdict=verdict, reason=reason, basis=figure.basis, **told)
@@ -163,11 +185,14 @@ def policy_names(folder: str) -> list[str]:
     return sorted(path.stem for path in policy_file(folder).glob("*.toml"))
 
 
-def load_budgets(file: Path | None = None) -> list[Budget]:
+Figures = Mapping[str, tuple[Dimension, str]]
+
+
+def load_budgets(file: Path | None = None, figures: Figures = FIGURES) -> list[Budget]:
     """Read a budget file: a path, the name of one that is installed ("stretch"), or the
-    constitution. Raises :class:`UsageError`.
+    constitution (of :data:`SERVED` figures: "serving"). Raises :class:`UsageError`.
     """
-    path = budget_file(file)
+    path = policy_file(SERVING) if file is None and figures is SERVED else budget_file(file)
     source = str(path)
     document = read_toml(path)
     check_keys(document, ("schema", "budget"), source)
@@ -175,9 +200,9 @@ def load_budgets(file: Path | None = None) -> list[Budget]:
         raise UsageError(f"{source}: schema must be {SCHEMA}, not {document.get('schema')!r}")
     tables = document.get("budget")
     if not isinstance(tables, Mapping) or not tables:
-        raise UsageError(f"{source}: no [budget.NAME] table; known are {', '.join(FIGURES)}")
-    check_keys(tables, FIGURES, source, "budget.")
-    return [_budget(name, table, source) for name, table in tables.items()]
+        raise UsageError(f"{source}: no [budget.NAME] table; known are {', '.join(figures)}")
+    check_keys(tables, figures, source, "budget.")
+    return [_budget(name, table, source, figures) for name, table in tables.items()]
 
 
 def budget_file(file: Path | None) -> Path:
@@ -196,27 +221,30 @@ def budget_file(file: Path | None) -> Path:
     return policy_file(f"{BUDGETS}/{file.name}.toml")
 
 
-def _budget(name: str, table: object, source: str) -> Budget:
+def _budget(name: str, table: object, source: str, figures: Figures) -> Budget:
     where = f"{source}: budget.{name}"
+    dimension = figures[name][0]
+    allowed = ("at_least",) if dimension == "rate" else ("at_most", "under")
+    words = " or ".join(allowed)
     if not isinstance(table, Mapping):
-        raise UsageError(f"{where} must be a table with at_most or under, and unit")
-    check_keys(table, ("at_most", "under", "unit"), source, f"budget.{name}.")
-    if ("at_most" in table) == ("under" in table):
-        raise UsageError(f"{where} needs one limit: at_most or under")
-    strict = "under" in table
-    key = "under" if strict else "at_most"
+        raise UsageError(f"{where} must be a table with {words}, and unit")
+    check_keys(table, (*allowed, "unit"), source, f"budget.{name}.")
+    keys = [key for key in allowed if key in table]
+    if len(keys) != 1:
+        raise UsageError(f"{where} needs one limit: {words}")
+    key = keys[0]
     limit, unit = table[key], table.get("unit")
     if isinstance(limit, bool) or not isinstance(limit, int | float) or not math.isfinite(limit):
         raise UsageError(f"{where}.{key} must be a number, not {limit!r}")
     if limit <= 0:
         raise UsageError(f"{where}.{key} must be above 0, not {limit}")
-    dimension = FIGURES[name][0]
     units = [symbol for symbol, (kind, _) in UNITS.items() if kind == dimension]
     if unit not in units:
         hint = nearest(str(unit), units)
         asked = f"; {hint}" if hint.startswith("did") else ""
         raise UsageError(f"{where}.unit must be one of {', '.join(units)}, not {unit!r}{asked}")
-    return Budget(name, Quantity(float(limit), str(unit)), strict)
+    quantity = Quantity(float(limit), str(unit))
+    return Budget(name, quantity, strict=key == "under", least=key == "at_least")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

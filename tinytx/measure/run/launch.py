@@ -63,7 +63,7 @@ def _run(task: Task, timeout: float, command: tuple[str, ...]) -> ProcessRun:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        env=_environment(),
+        env=environment(),
     )
     try:
         output, errors = process.communicate(msgspec.json.encode(task), timeout)
@@ -114,7 +114,7 @@ def _death(status: int, errors: bytes) -> str:
     return f"ended with code {status}" + (f": {lines[-1][:300]}" if lines else "")
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """This process's own, with this very tinytx first on the path."""
     paths = [str(Path(tinytx.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
