@@ -48,11 +48,14 @@ ALLOWED = {
     },
     "serve": {"runtime", "bundle", "tokenizer", "wording", "config", "errors"},
     "remote": {"bundle", "config", "errors"},
+    "release": {
+        "bundle", "files", "workspace", "runtime", "measure", "wording", "config", "errors",
+    },
     "sweep": {
         "train", "export", "runtime", "measure", "tokenizer", "workspace", "config", "errors",
     },
     "cli": {
-        "sweep", "train", "export", "runtime", "measure", "serve", "remote", "bundle", "tokenizer",
+        "sweep", "train", "export", "runtime", "measure", "serve", "remote", "release", "bundle", "tokenizer",
         "workspace", "config", "errors", "presets", "wording", "packages",
     },
 }  # fmt: skip
@@ -68,6 +71,7 @@ FOREIGN = {
     "compiler": set(),
     "workspace": set(),
     "remote": set(),
+    "release": {"msgspec"},
     "config": {"msgspec"},
     "files": {"msgspec"},
     "provenance": {"msgspec"},
