@@ -1,16 +1,26 @@
 """Real keys, made by the real ssh-keygen, and what they sign."""
 
 import subprocess
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tinytx.bundle import encode
 from tinytx.release import keygen, statement
-from tinytx.release.trust import Policy, Signed, Trusted, judge
+from tinytx.release.trust import Signed, Trusted, judge
 
 BUNDLE = "ab" * 32
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a device follows."""
+
+    channel: str = "stable"
+    group: str = ""
+    allow_old_clock: bool = False
 
 
 def typed(*words: str | Path, text: bytes = b"") -> bytes:

@@ -13,6 +13,7 @@ from tests.release.keys import (
     BUNDLE,
     DAY,
     NOW,
+    Policy,
     judged,
     make_key,
     public,
@@ -23,7 +24,7 @@ from tests.release.keys import (
 )  # fmt: skip
 from tinytx.errors import DeviceError, TrustError
 from tinytx.release import keygen, trust
-from tinytx.release.trust import TRANSPORT_ONLY, Policy, Signed
+from tinytx.release.trust import TRANSPORT_ONLY, Signed
 
 IN_1970 = datetime(1970, 1, 1, 0, 3, tzinfo=UTC)
 

@@ -38,6 +38,15 @@ def fingerprint(key: Path) -> str:
     return said.fingerprint
 
 
+def signed_by(statement: bytes, signature: str) -> str:
+    """The fingerprint of the key that signed, whoever that is; empty for a damaged signature."""
+    with tempfile.TemporaryDirectory(prefix="tinytx-sign-") as folder:
+        file = Path(folder) / "signature"
+        file.write_text(signature, encoding="utf-8")
+        said = keygen.run(keygen.whole_words(file), statement)
+    return said.fingerprint if said.code == 0 else ""
+
+
 def _require(key: Path) -> None:
     if not key.is_file():
         raise UsageError(

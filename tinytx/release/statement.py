@@ -5,6 +5,7 @@ and a signature of it means one thing. A statement travels with its signature in
 envelope, so that whoever reads while it is replaced never sees one without the other.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar
 
@@ -18,7 +19,7 @@ from tinytx.wording import printable
 SCHEMA = 1
 MAX_BYTES = 64_000
 """Of a statement, of a signature, and of the envelope that holds both."""
-CHANNEL = r"[a-z0-9][a-z0-9._-]{0,63}"
+CHANNEL = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """A channel's name is part of a file's name and of an address."""
 EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -59,6 +60,12 @@ Form = TypeVar("Form", Statement, Envelope)
 
 def make(bundle: str, serial: int, channel: str, group: str, days: int, now: datetime) -> Statement:
     """A statement that expires ``days`` after ``now``. Raises :class:`UsageError`."""
+    for what, name in (("channel", channel), ("group", group)):
+        if not re.fullmatch(CHANNEL, name) and (name or what == "channel"):
+            raise UsageError(
+                f"{name!r} cannot be the name of a {what}: letters, digits, dots, dashes and "
+                "underscores, a letter or digit first"
+            )
     now = now.astimezone(UTC).replace(microsecond=0)
     if now < EARLIEST:
         raise UsageError(

@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 from tinytx.errors import DeviceError, TrustError, os_errors_as
 from tinytx.release import keygen, statement
@@ -28,13 +29,17 @@ MAX_ALLOWED_BYTES = 1_000_000
 MAX_PRINCIPALS = 16
 
 
-@dataclass(frozen=True)
-class Policy:
-    """What the device's owner set in ``device.toml``."""
+class Policy(Protocol):
+    """What counts here of what the device's owner set in ``device.toml``."""
 
-    channel: str = "stable"
-    group: str = ""
-    allow_old_clock: bool = False
+    @property
+    def channel(self) -> str: ...
+
+    @property
+    def group(self) -> str: ...
+
+    @property
+    def allow_old_clock(self) -> bool: ...
 
 
 @dataclass(frozen=True)
