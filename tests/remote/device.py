@@ -83,7 +83,7 @@ def quick(folder, *arguments, **options):
         verdict, reason = open(path).read().split(": ", 1)
     return prove.Proof(
         bundle=Bundle(folder).id, verdict=verdict, reason=reason, seconds=0.1, golden={{}},
-        exit_code={{"PASS": 0, "FAIL": 7, "INVALID": 8}}[verdict], rows=[], unproven=[], notes=[],
+        exit_code={{"PASS": 0, "FAIL": 7, "INVALID": 8}}[verdict], rows=[], unproven=[], report=None,
     )
 
 prove.prove = quick
@@ -93,20 +93,18 @@ main()
 
 
 class Service(BaseHTTPRequestHandler):
-    """What `tinytx serve --store` says: /STORE/health names what ``current`` names."""
+    """What `tinytx serve --store` says: /health names what ``current`` names."""
 
     server: "Answering"
 
     def do_GET(self) -> None:
-        store = self.server.stores / self.path.split("/")[1]
-        name = self.server.says.get(store.name)
         try:
-            release = Path(os.readlink(store / "current")).name
+            release = Path(os.readlink(self.server.store / "current")).name
         except OSError:
             release = ""
         found: dict[str, Any] = {"status": "ok" if release else "empty", "release": release}
-        if name:
-            found["problem"] = name
+        if self.server.problem:
+            found["problem"] = self.server.problem
         self._answer(found)
 
     def do_POST(self) -> None:
@@ -127,10 +125,10 @@ class Service(BaseHTTPRequestHandler):
 
 
 class Answering(ThreadingHTTPServer):
-    """The services of all devices."""
+    """The service of a device."""
 
-    stores: Path
-    says: dict[str, str]
+    store: Path
+    problem: str = ""
 
 
 @dataclass
@@ -138,7 +136,7 @@ class Devices:
     """Devices that are folders on this machine, and what was asked of them."""
 
     folder: Path
-    service: Answering = field(init=False)
+    services: dict[str, Answering] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("bin", "hosts", "stores"):
@@ -146,9 +144,6 @@ class Devices:
         facts = {"python": sys.executable, "folder": str(self.folder), "root": str(ROOT)}
         self._script("ssh", SSH.format(**facts))
         self._script("tinytx", TINYTX.format(**facts))
-        self.service = Answering(("127.0.0.1", 0), Service)
-        self.service.stores, self.service.says = self.folder / "stores", {}
-        threading.Thread(target=self.service.serve_forever, args=(0.05,), daemon=True).start()
 
     def _script(self, name: str, text: str) -> None:
         path = self.folder / "bin" / name
@@ -161,7 +156,6 @@ class Devices:
 
     def add(self, *names: str, lines: str = "", policy: str = "") -> None:
         """Devices of the way "plain" with empty stores."""
-        port = self.service.server_address[1]
         with self.file.open("a") as file:
             for name in names:
                 tinytx = self.folder / "bin/tinytx"
@@ -169,8 +163,11 @@ class Devices:
                 file.write(f'tinytx = "{tinytx}"\n{lines}\n')
                 store = self.folder / "stores" / name
                 store.mkdir(exist_ok=True)
+                service = self.services[name] = Answering(("127.0.0.1", 0), Service)
+                service.store, port = store, service.server_address[1]
+                threading.Thread(target=service.serve_forever, args=(0.05,), daemon=True).start()
                 (store / "device.toml").write_text(
-                    f'health = "http://127.0.0.1:{port}/{name}"\nwatch_seconds = 1\n'
+                    f'health = "http://127.0.0.1:{port}"\nwatch_seconds = 1\n'
                     f"deadline_seconds = 20\n{policy}"
                 )
 
@@ -185,7 +182,8 @@ class Devices:
         return [call for call in map(json.loads, lines) if word in call["command"]]
 
     def close(self) -> None:
-        self.service.shutdown()
-        self.service.server_close()
+        for service in self.services.values():
+            service.shutdown()
+            service.server_close()
         for path, _, _ in os.walk(self.folder):
             Path(path).chmod(0o755)
