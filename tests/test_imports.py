@@ -46,13 +46,17 @@ ALLOWED = {
     "export": {
         "train", "runtime", "bundle", "provenance", "tokenizer", "workspace", "config", "errors",
     },
-    "serve": {"runtime", "bundle", "tokenizer", "wording", "config", "errors"},
-    "remote": {"bundle", "config", "errors"},
+    "release": {
+        "runtime", "measure", "bundle", "files", "workspace", "wording", "config", "errors",
+    },
+    "serve": {"release", "runtime", "bundle", "tokenizer", "wording", "config", "errors"},
+    "remote": {"release", "bundle", "files", "wording", "config", "errors"},
     "sweep": {
         "train", "export", "runtime", "measure", "tokenizer", "workspace", "config", "errors",
     },
     "cli": {
-        "sweep", "train", "export", "runtime", "measure", "serve", "remote", "bundle", "tokenizer",
+        "sweep", "train", "export", "runtime", "measure", "serve", "remote", "release", "bundle",
+        "tokenizer",
         "workspace", "config", "errors", "presets", "wording", "packages",
     },
 }  # fmt: skip
@@ -68,6 +72,7 @@ FOREIGN = {
     "compiler": set(),
     "workspace": set(),
     "remote": set(),
+    "release": {"msgspec"},
     "config": {"msgspec"},
     "files": {"msgspec"},
     "provenance": {"msgspec"},
