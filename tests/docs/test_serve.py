@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.serve.process import Server, serving
-from tinytx.cli.serve import command
+from tinytx.cli.serve.command import command
 
 TEXT = (Path(__file__).parents[2] / "docs/serve.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+) run\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)

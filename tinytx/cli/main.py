@@ -32,7 +32,7 @@ COMMANDS = {
     "doctor": "what can this machine do: train, export, run, be measured",
 }
 
-SEVERAL_FILES = {"train", "sweep", "bench", "compare", "generate", "release"}
+SEVERAL_FILES = {"train", "sweep", "bench", "compare", "generate", "serve", "release"}
 """Commands that are a folder: the command itself is its ``command.py``."""
 
 

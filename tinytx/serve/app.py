@@ -19,8 +19,9 @@ from tinytx.serve import answers, page
 from tinytx.serve.completions import Answer, ClientGone, Listening, problem
 from tinytx.serve.loop import Draining, QueueFull
 from tinytx.serve.model import Model
+from tinytx.serve.origins import Origins
 from tinytx.serve.requests import RequestError, read_completion, read_scoring
-from tinytx.serve.service import LOCAL_NAMES, Service, too_many, unavailable
+from tinytx.serve.service import LOCAL_NAMES, WHY, Service, too_many, unavailable
 
 log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
@@ -42,7 +43,7 @@ def build(service: Service) -> Any:
     handlers: Any = {HTTPException: _not_found, Exception: _broken}
     application = Starlette(routes=routes, exception_handlers=handlers)
     application.router.redirect_slashes = False
-    return application
+    return Origins(application, service.origins) if service.origins else application
 
 
 Handler = Callable[[Service, Request], Awaitable[Any]]
@@ -90,7 +91,8 @@ def _endpoint(service: Service, handler: Handler, *, open_to_all: bool = False) 
 def _authorise(service: Service, request: Request) -> None:
     """Who may ask: no page of another site, whose reader knows nothing of it; and who has the
     token. A browser tells where a page is from (Fetch Metadata, Sec-Fetch-Site)."""
-    if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+    foreign = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    if foreign and request.headers.get("origin") not in service.origins:
         raise RequestError(
             "a page of another site may not ask this server",
             status=403,
@@ -191,7 +193,7 @@ def _submit(model: Model, generations: list[Any]) -> None:
     except QueueFull:
         raise too_many("the queue is full; try again") from None
     except Draining:
-        raise unavailable("the server is shutting down") from None
+        raise unavailable(WHY["draining"]) from None
 
 
 async def score(service: Service, request: Request) -> Any:
@@ -199,14 +201,15 @@ async def score(service: Service, request: Request) -> Any:
     model = service.current()
     model.check_name(asked.model)
     nats, tokens = 0.0, 0
-    for generation in model.scoring(asked.text, service.deadline()):
-        _submit(model, [generation])
-        async with Listening(request.receive, [generation]) as client:
-            await client.all()
-        if generation.reason != "length":
-            raise problem(generation)
-        nats -= sum(one.logprob for one in generation.likelihoods)
-        tokens += len(generation.likelihoods)
+    with model.loop.staying():  # the next model may come between two windows
+        for generation in model.scoring(asked.text, service.deadline()):
+            _submit(model, [generation])
+            async with Listening(request.receive, [generation]) as client:
+                await client.all()
+            if generation.reason != "length":
+                raise problem(generation)
+            nats -= sum(one.logprob for one in generation.likelihoods)
+            tokens += len(generation.likelihoods)
     size = len(asked.text.encode())
     return _json(
         {
@@ -248,8 +251,11 @@ async def one_model(service: Service, request: Request) -> Response:
 async def health(service: Service, request: Request) -> Response:
     """200 when a request would be taken, else 503; open to all, so that a watch needs no token."""
     model = service.model
-    state = "draining" if service.draining else "ok" if model else "loading"
-    document: dict[str, Any] = {"status": state, "problem": service.problem or None}
+    document: dict[str, Any] = {
+        "status": service.state,
+        "problem": _problem(service),
+        "refused": service.refused,
+    }
     if model:
         document |= {
             "release": model.bundle.id,
@@ -259,7 +265,13 @@ async def health(service: Service, request: Request) -> Response:
             "running": model.loop.running,
             "waiting": model.loop.waiting,
         }
-    return _json(document, 200 if state == "ok" else 503)
+    return _json(document, 200 if service.state == "ok" else 503)
+
+
+def _problem(service: Service) -> str | None:
+    if service.refused is None:
+        return None
+    return f"release {service.refused['release'][:12]} is not served: {service.refused['why']}"
 
 
 async def front(service: Service, request: Request) -> Response:
