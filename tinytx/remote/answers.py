@@ -33,7 +33,7 @@ class Holder(_Answer, frozen=True, kw_only=True):
     host: str = ""
 
     def __str__(self) -> str:
-        return f"`{self.command}` (process {self.pid} on {self.host}, since {self.since})"
+        return f"`tinytx {self.command or '?'}` (process {self.pid} on {self.host}, since {self.since})"
 
 
 class Line(_Answer, frozen=True, kw_only=True):
@@ -117,6 +117,14 @@ class Received(_Answer, frozen=True, kw_only=True):
     held: int
     done: bool
     error: str = ""
+
+
+class Failure(_Answer, frozen=True, kw_only=True):
+    """What the device half answers when it cannot do what it was asked."""
+
+    error: str
+    exit_code: int
+    remedy: str = ""
 
 
 class Probe(_Answer, frozen=True, kw_only=True):

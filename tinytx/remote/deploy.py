@@ -21,11 +21,17 @@ from tinytx.remote.link import Link
 from tinytx.remote.run import Limits, Stopped
 from tinytx.remote.transfer import Transfer
 from tinytx.remote.troubles import Busy, Lost, Verdict
+from tinytx.wording import counted
 
 PROVE_SECONDS = 900.0
 INSTALL_SECONDS = 300.0
 SETTLE_SECONDS = 300.0
 """How long a device that was switched and gave no deadline may take to decide."""
+DOING: dict[State, str] = {
+    "verified": "it checks every hash, signature and policy",
+    "proved": "it proves the release by its own budgets",
+    "switched": "it switches over",
+}
 GRACE_SECONDS = 30.0
 REPEATS = 3
 """How often a step whose answer was lost is begun again."""
@@ -130,7 +136,8 @@ class Deployment:
         lacking = sum(missing.size - missing.held for missing in offer.missing)
         if lacking and (error := checks.room_for(named, status, lacking)):
             raise error
-        self._say(f"{len(offer.missing)} files to send, {lacking:,} bytes")
+        files = counted(len(offer.missing), "file")
+        self._say(f"it lacks {files}, {counted(lacking, 'byte')}")
         transfer.send(offer)
         self.state = "received"
         if self.order.envelope is not None:
@@ -147,7 +154,7 @@ class Deployment:
 
         A step that was done already can be repeated without harm.
         """
-        self._say(f"{state} ...")
+        self._say(DOING[state])
         for _ in range(REPEATS):
             try:
                 self.link.ask(command, Anything, Limits(total=seconds))
@@ -187,7 +194,7 @@ class Deployment:
 
     def _decided(self, outcome: Outcome) -> None:
         """Ask until the device has committed, or gone back, or its deadline has passed."""
-        self._say("switched; the device watches itself and decides alone")
+        self._say("it watches itself, and commits the release or goes back")
         end = time.monotonic() + SETTLE_SECONDS
         told = ""
         while True:

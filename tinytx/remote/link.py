@@ -10,10 +10,10 @@ from typing import BinaryIO, TypeVar
 import msgspec
 
 from tinytx.remote import words
-from tinytx.remote.answers import SCHEMA, Status, parse
+from tinytx.remote.answers import SCHEMA, Failure, Status, parse
 from tinytx.remote.devices import Named
 from tinytx.remote.run import Limits, Sent, Stopped, run
-from tinytx.remote.troubles import UNKNOWN, Lost, Refused, explain
+from tinytx.remote.troubles import Lost, Refused, explain, failed
 
 QUICK = Limits(total=60.0)
 """Of a question that is answered at once; a small board takes seconds to start Python."""
@@ -43,19 +43,19 @@ class Link:
         limits: Limits = QUICK,
         source: BinaryIO | bytes | None = None,
         progress: Sent | None = None,
-        failing: bool = False,
     ) -> T:
-        """Run one command there; its answer, though ssh ended with 255 or was killed after it.
+        """Run one command there; its answer, whatever ssh's exit code says beside it.
 
-        ``failing``: an answer beside another exit code is one too, else it is a failure. Raises :class:`Lost` when no answer came, another :class:`DeviceError` for a refusal.
+        Raises :class:`Lost` when no answer came, another :class:`DeviceError` for a refusal.
         """
         stream = io.BytesIO(source) if isinstance(source, bytes) else source
         ended = run(command, stream, limits=limits, stop=self.stop, progress=progress)
         if source is not None and not isinstance(source, bytes):
             self.sent += ended.sent
+        if (failure := parse(ended.out, Failure)) is not None:
+            raise failed(self.named, failure)
         answer = parse(ended.out, form)
-        failed = ended.code > 0 and ended.code != UNKNOWN and not failing
-        if answer is None or failed:
+        if answer is None:
             raise explain(self.named, ended)
         return answer
 

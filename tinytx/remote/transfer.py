@@ -76,7 +76,7 @@ class Transfer:
             try:
                 answer = link.ask(
                     command, Received, limits, file,
-                    lambda sent: self.progress(done + held + sent, size), failing=True,
+                    lambda sent: self.progress(done + held + sent, size),
                 )  # fmt: skip
             except Lost as error:
                 return error

@@ -6,10 +6,10 @@ or ended with 255 itself. So its own words are read, and those of what ran there
 
 import re
 
-from tinytx.errors import BundleError, DeviceError, TinytxError, TrustError
+from tinytx.errors import DeviceError, TinytxError
+from tinytx.remote.answers import Failure
 from tinytx.remote.devices import Device, Named
 from tinytx.remote.run import Ended
-from tinytx.remote.words import CONNECT_SECONDS
 
 PREPARE = "set it up: tinytx deploy --prepare {name}"
 UNKNOWN = 255
@@ -37,6 +37,8 @@ class Verdict(DeviceError):
         self.exit_code = code
 
 
+_OF_THE_RELEASE = (7, 8, 9)
+"""Exit codes that speak of the release: over budget, not proven, damaged or not trusted."""
 _Rule = tuple[str, type[DeviceError], str, str]
 _CONNECTION: tuple[_Rule, ...] = (
     (
@@ -93,9 +95,9 @@ _CONNECTION: tuple[_Rule, ...] = (
 """In ssh's own words, each with the error that it is, the sentence and what to do."""
 _THERE: tuple[_Rule, ...] = (
     (
-        r"No such command '?release",
+        r"No such (command '(release|offer|receive|statement|install|prove|switch|rollback|status)|option)",
         Refused,
-        "the tinytx on {host} is too old: it knows no `release`",
+        "the tinytx on {host} is too old: {line}",
         PREPARE,
     ),
     (
@@ -137,22 +139,30 @@ _LOST = re.compile(
 )
 
 
+def failed(named: Named, failure: Failure) -> TinytxError:
+    """The error of a device half that said what is wrong."""
+    told = f"{named.name}: {failure.error}"
+    if AT_WORK in failure.error:
+        return Busy(told, failure.remedy)
+    if failure.exit_code in _OF_THE_RELEASE:
+        return Verdict(told, failure.remedy, failure.exit_code)
+    return Refused(told, failure.remedy)
+
+
 def explain(named: Named, ended: Ended) -> TinytxError:
     """The error of a command that gave no answer."""
     if ended.limit:
         return Lost(f"{named.name} did not answer in time", "is it busy, or the network gone?")
     said = ended.err.replace("\r", "")
-    own = own_words(said)
-    if ended.code != UNKNOWN and own:
-        return _own(named, ended.code, *own)
     for rule in _CONNECTION if ended.code == UNKNOWN else ():
         if error := _ruled(rule, named, said):
             return error
-    if ended.code == UNKNOWN and own:
-        return Lost(f"{named.name}: {own[0]}", own[1])
     for rule in _THERE:
         if error := _ruled(rule, named, said):
             return error
+    if own := own_words(said):
+        kind = Lost if ended.code == UNKNOWN else Refused
+        return kind(f"{named.name}: {own[0]}", own[1])
     return _otherwise(named, ended, said)
 
 
@@ -160,18 +170,6 @@ def own_words(said: str) -> tuple[str, str] | None:
     """The last message of a tinytx and its remedy, as its command line prints them."""
     found = list(re.finditer(r"^tinytx: (.+)$(?:\n  -> (.+)$)?", said, re.MULTILINE))
     return (found[-1][1], found[-1][2] or "") if found else None
-
-
-def _own(named: Named, code: int, message: str, remedy: str) -> TinytxError:
-    """The device half's own message; its code is carried on where it speaks of the release."""
-    if "No such command 'release" in message or "No such option" in message:
-        return Refused(f"the tinytx on {named.name} is too old: {message}", _prepare(named))
-    told = f"{named.name}: {message}"
-    if AT_WORK in message:
-        return Busy(told, remedy)
-    if code in (7, 8, TrustError.exit_code):
-        return Verdict(told, remedy, code)
-    return Refused(told, remedy)
 
 
 def _ruled(rule: _Rule, named: Named, said: str) -> DeviceError | None:
@@ -223,8 +221,3 @@ def _prepare(named: Named) -> str:
 
 def _command(device: Device) -> str:
     return device.tinytx if device.way == "plain" else "tinytx"
-
-
-def of_the_bundle(error: TinytxError) -> bool:
-    """Whether it is the release that failed and not the device."""
-    return isinstance(error, (Verdict, BundleError))

@@ -7,6 +7,7 @@ through a master whose network is cut hangs for a quarter of an hour whatever it
 """
 
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 
 from tinytx.remote.devices import Device
@@ -37,6 +38,17 @@ PROBE = (
     "'implementation': sys.implementation.name, 'libc': platform.libc_ver()[1]}))"
 )
 """What ``--prepare`` asks before there is a tinytx: which wheels can be installed there."""
+
+
+PREPARE = """set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+tar -xf - -C "$folder"
+[ "$(id -u)" -eq 0 ] && as= || as="sudo -n"
+[ "$1" = compose ] || set -- "$@" --wheels "$folder/wheels"
+$as sh "$folder/deploy/prepare.sh" --way "$@" --ssh-user "$(id -un)"
+"""
+"""Unpacks what comes on standard input and runs ``prepare.sh`` from it, as root."""
 
 
 def ssh(device: Device, remote: str) -> list[str]:
@@ -86,6 +98,25 @@ def probe(device: Device) -> list[str]:
     return ssh(device, shlex.join(["python3", "-c", PROBE]))
 
 
+def prepare(device: Device) -> list[str]:
+    """There: ``prepare.sh``, from an archive on standard input, told what the file says."""
+    told = {
+        "--class": device.device_class,
+        "--budgets": device.budgets,
+        "--group": device.group,
+    }
+    options = [word for flag, value in told.items() if value for word in (flag, value)]
+    return ssh(device, shlex.join(["sh", "-c", PREPARE, "prepare", device.way, *options]))
+
+
+def build(checkout: str, folder: str) -> list[str]:
+    """Here: pip's words for the wheel of a checkout."""
+    return [
+        sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check",
+        "--no-input", "--no-deps", "--wheel-dir", folder, checkout,
+    ]  # fmt: skip
+
+
 def save_image(image: str) -> list[str]:
     """Here: an image as a stream."""
     return ["docker", "save", image]
@@ -106,10 +137,10 @@ def load_image(device: Device) -> list[str]:
     return ssh(device, shlex.join(["docker", "load", "--quiet"]))
 
 
-def download(requirements: Iterable[str], folder: str, tags: Sequence[str], python: str) -> list[str]:
+def download(
+    requirements: Iterable[str], folder: str, tags: Sequence[str], python: str
+) -> list[str]:
     """Here: pip's words for wheels of another machine; ``tags`` are platform tags."""
-    import sys
-
     platforms = [word for tag in tags for word in ("--platform", tag)]
     return [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from tinytx.cli.common import console
 from tinytx.remote.deploy import Outcome, Reporter
+from tinytx.wording import counted
 
 COLOURS = {"committed": "green", "rolled-back": "bold red", "failed": "bold red"}
 
@@ -59,7 +60,7 @@ class Output:
             self.results.print(_table(outcomes))
         for outcome in outcomes:
             for line in _lines(outcome):
-                _print(self.results, outcome.device if len(outcomes) > 1 else "", line)
+                _print(self.results, outcome.device, line)
 
     def _say(self, name: str, text: str) -> None:
         with self._lock:
@@ -94,9 +95,10 @@ def _table(outcomes: list[Outcome]) -> Table:
 def _lines(outcome: Outcome) -> list[str]:
     """How it ended, in a sentence, and what to do."""
     if outcome.unchanged:
-        return [f"{outcome.device} serves {outcome.release[:12]} already: 0 files sent"]
+        return [f"serves {outcome.release[:12]} already, 0 files sent"]
     if outcome.end == "committed":
-        files = f"{outcome.files_sent} files, {outcome.bytes_sent:,} bytes sent"
-        return [f"{outcome.device} has committed {outcome.release[:12]}: {files}"]
+        files, size = counted(outcome.files_sent, "file"), counted(outcome.bytes_sent, "byte")
+        return [f"committed {outcome.release[:12]}, {files} sent, {size}"]
     remedy = [f"  -> {outcome.remedy}"] if outcome.remedy else []
-    return [f"{outcome.end}: {outcome.why}", *remedy]
+    why = outcome.why.removeprefix(f"{outcome.device}: ")
+    return [f"{outcome.end}: {why}", *remedy]
