@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.release.altered import altered
 from tests.release.keys import DAY, make_key, typed
+from tests.release.stores import made
 from tinytx.bundle import Bundle
 from tinytx.cli.main import run
 from tinytx.errors import BundleError, DeviceError, UsageError
@@ -24,23 +24,29 @@ NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound bundle."""
+    return made(tmp_path_factory.mktemp("bundles") / "first", "first")
+
+
+@pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_key(tmp_path_factory.mktemp("keys") / "key")
 
 
 @pytest.fixture
-def wish(tiny_bundle: Path, tmp_path: Path, key: Path) -> Callable[..., Wish]:
-    def made(**changes: object) -> Wish:
-        facts = {"bundle": tiny_bundle, "folder": tmp_path / "site", "key": key, **changes}
+def wish(first: Path, tmp_path: Path, key: Path) -> Callable[..., Wish]:
+    def wished(**changes: object) -> Wish:
+        facts = {"bundle": first, "folder": tmp_path / "site", "key": key, **changes}
         return Wish(**facts)  # type: ignore[arg-type]
 
-    return made
+    return wished
 
 
 @pytest.fixture
-def other_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+def other_bundle(tmp_path: Path) -> Path:
     """Another release: one file differs."""
-    return altered(tiny_bundle, tmp_path / "other")
+    return made(tmp_path / "other", "other")
 
 
 def files_in(folder: Path) -> dict[str, tuple[int, int]]:
@@ -58,17 +64,17 @@ def said(folder: Path, channel: str = "stable") -> statement.Statement:
 
 
 def test_everything_a_device_needs_is_there_by_its_hash(
-    wish: Callable[..., Wish], tiny_bundle: Path, key: Path
+    wish: Callable[..., Wish], first: Path, key: Path
 ) -> None:
     done = publish(wish(), NOW)
-    folder, bundle = wish().folder, Bundle(tiny_bundle)
+    folder, bundle = wish().folder, Bundle(first)
     names = {facts.sha256 for facts in bundle.manifest.files.values()}
     assert {path.name for path in (folder / "files").iterdir()} == names
     for name in names:
         assert hashlib.sha256((folder / "files" / name).read_bytes()).hexdigest() == name
     (manifest,) = (folder / "manifests").iterdir()
     assert manifest.name == f"{bundle.id}.json"
-    assert manifest.read_bytes() == (tiny_bundle / "manifest.json").read_bytes()
+    assert manifest.read_bytes() == (first / "manifest.json").read_bytes()
     assert said(folder) == done.statement
     assert (done.statement.serial, done.statement.expires_at) == (1, NOW + 90 * DAY)
     assert (done.changed, done.files) == (True, len(names))
@@ -140,7 +146,7 @@ def test_serials_rise_through_all_channels_and_never_fall(
     publish(wish(serial=10), NOW)
     beta = publish(wish(bundle=other_bundle, channel="beta"), NOW)
     assert beta.statement.serial == 11
-    assert beta.files == 1, "what two bundles share is there once"
+    assert beta.files == 2, "what two bundles share is there once"
     for serial in (10, 11):
         with pytest.raises(UsageError, match="is not above 11"):
             publish(wish(bundle=other_bundle, serial=serial), NOW)
@@ -228,9 +234,9 @@ def test_a_file_of_somebody_else_is_not_overwritten(
 
 
 def test_who_names_no_key_must_say_that_it_is_unsigned(
-    tiny_bundle: Path, tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
+    first: Path, tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["publish", str(tiny_bundle), str(tmp_path / "site")]
+    words = ["publish", str(first), str(tmp_path / "site")]
     assert run(words) == 64
     assert "--unsigned" in capsys.readouterr().err
     assert run([*words, "--unsigned", "--key", str(key)]) == 64
@@ -255,14 +261,14 @@ def test_who_names_no_key_must_say_that_it_is_unsigned(
     ],
 )
 def test_wrong_words_are_refused_before_anything_is_announced(
-    tiny_bundle: Path,
+    first: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     flags: list[str],
     told: str,
 ) -> None:
-    flags = [flag.format(bundle=tiny_bundle) for flag in flags]
-    assert run(["publish", str(tiny_bundle), str(tmp_path / "site"), *flags]) == 64
+    flags = [flag.format(bundle=first) for flag in flags]
+    assert run(["publish", str(first), str(tmp_path / "site"), *flags]) == 64
     assert told in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.json"))
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.release.altered import altered
 from tests.release.keys import make_key
 from tests.release.site import Site, serving
+from tests.release.stores import made
 from tinytx.bundle import Bundle
 from tinytx.cli.main import run
 from tinytx.errors import (
@@ -24,9 +24,10 @@ from tinytx.errors import (
     MeasurementInvalid,
     TrustError,
 )
-from tinytx.release import channel, fetch, switch, watching, wayback, work
+from tinytx.release import channel, fetch, health, lock, switch, watching, wayback, work
 from tinytx.release import prove as proofs
 from tinytx.release import pull as pulling
+from tinytx.release.health import Answer
 from tinytx.release.prove import Proof
 from tinytx.release.publish import Wish, publish
 from tinytx.release.pull import Pulled, pull
@@ -73,6 +74,12 @@ class Device:
 
 
 @pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound bundle."""
+    return made(tmp_path_factory.mktemp("bundles") / "first", "first")
+
+
+@pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_key(tmp_path_factory.mktemp("keys") / "key")
 
@@ -82,31 +89,32 @@ def device(tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """A device that takes what ``key`` signs; its proof is quick and no watch is started."""
     monkeypatch.setattr(fetch, "PAUSES_SECONDS", (0.0, 0.0, 0.0))
     monkeypatch.setattr(watching, "start", lambda *_, **__: None)
+    monkeypatch.setattr(health, "ask", lambda *_, **__: Answer(503, {"status": "empty"}, ""))
     (tmp_path / "site").mkdir()
     store = Store(tmp_path / "store")
     store.root.mkdir()
     with serving(tmp_path / "site") as site:
-        made = Device(store, site, key)
-        made.allow()
+        device = Device(store, site, key)
+        device.allow()
 
         def prove(folder: Path, *_: object, **__: object) -> Proof:
-            made.proofs += 1
+            device.proofs += 1
             facts = {"bundle": folder.name, "seconds": 0.0, "golden": {}, "rows": []}
             codes = {BudgetFailed: 7, MeasurementInvalid: 8, BundleError: 9, LibraryError: 1}
-            failed = made.failure is not None
+            failed = device.failure is not None
             return Proof(
                 **facts, verdict="FAIL" if failed else "PASS", reason="as tested" * failed,
-                exit_code=codes[made.failure] if made.failure else 0, unproven=[], report=None,
+                exit_code=codes[device.failure] if device.failure else 0, unproven=[], report=None,
             )  # type: ignore[arg-type]  # fmt: skip
 
         monkeypatch.setattr(proofs, "prove", prove)
-        yield made
+        yield device
 
 
 @pytest.fixture
-def second(tiny_bundle: Path, tmp_path: Path) -> Path:
+def second(tmp_path: Path) -> Path:
     """A release that differs from the first in one small file."""
-    return altered(tiny_bundle, tmp_path / "second")
+    return made(tmp_path / "second", "second")
 
 
 def graph_of(bundle: Path) -> tuple[str, int]:
@@ -114,11 +122,9 @@ def graph_of(bundle: Path) -> tuple[str, int]:
     return facts.sha256, facts.size
 
 
-def test_a_published_release_is_fetched_proved_and_switched_to(
-    device: Device, tiny_bundle: Path
-) -> None:
-    device.publish(tiny_bundle)
-    bundle = Bundle(tiny_bundle)
+def test_a_published_release_is_fetched_proved_and_switched_to(device: Device, first: Path) -> None:
+    device.publish(first)
+    bundle = Bundle(first)
     done = device.pull()
     assert (done.ending, done.release, done.serial, done.notes) == ("switched", bundle.id, 1, [])
     assert device.current() == bundle.id
@@ -134,9 +140,9 @@ def test_a_published_release_is_fetched_proved_and_switched_to(
 
 
 def test_nothing_new_is_one_question_without_a_body_and_nothing_is_done(
-    device: Device, tiny_bundle: Path
+    device: Device, first: Path
 ) -> None:
-    device.publish(tiny_bundle)
+    device.publish(first)
     device.pull()
     device.commit()
     lines = (device.store.root / "journal").read_bytes()
@@ -160,9 +166,9 @@ def test_nothing_new_is_one_question_without_a_body_and_nothing_is_done(
     ],
 )
 def test_the_question_bears_what_the_server_gave(
-    device: Device, tiny_bundle: Path, etags: bool, dates: bool, condition: str | None
+    device: Device, first: Path, etags: bool, dates: bool, condition: str | None
 ) -> None:
-    device.publish(tiny_bundle)
+    device.publish(first)
     device.site.etags, device.site.dates = etags, dates
     device.pull()
     device.commit()
@@ -174,9 +180,9 @@ def test_the_question_bears_what_the_server_gave(
 
 
 def test_once_a_day_the_whole_file_is_read_whatever_was_said_before(
-    device: Device, tiny_bundle: Path
+    device: Device, first: Path
 ) -> None:
-    device.publish(tiny_bundle)
+    device.publish(first)
     device.pull()
     device.commit()
     memory = device.store.root / "pull.json"
@@ -189,45 +195,48 @@ def test_once_a_day_the_whole_file_is_read_whatever_was_said_before(
 
 
 def test_of_the_next_release_only_what_is_new_is_fetched(
-    device: Device, tiny_bundle: Path, second: Path
+    device: Device, first: Path, second: Path
 ) -> None:
-    device.publish(tiny_bundle)
+    device.publish(first)
     device.pull()
     device.commit()
     device.publish(second)
     done = device.pull()
     golden = Bundle(second).manifest.files["golden.json"].sha256
-    assert [path for path in device.site.paths() if "/files/" in path] == [f"/files/{golden}"]
+    assert f"/files/{golden}" in device.site.paths()
+    shared = {facts.sha256 for facts in Bundle(first).manifest.files.values()}
+    shared &= {facts.sha256 for facts in Bundle(second).manifest.files.values()}
+    assert shared and not any(sha in path for sha in shared for path in device.site.paths())
     assert (done.serial, device.current()) == (2, Bundle(second).id)
-    assert device.store.target(device.store.previous) == Bundle(tiny_bundle).id
+    assert device.store.target(device.store.previous) == Bundle(first).id
 
 
 def test_a_renewed_statement_about_what_runs_here_changes_nothing_else(
-    device: Device, tiny_bundle: Path
+    device: Device, first: Path
 ) -> None:
-    device.publish(tiny_bundle)
+    device.publish(first)
     device.pull()
     device.commit()
-    device.publish(tiny_bundle, serial=8)
+    device.publish(first, serial=8)
     done = device.pull()
     assert (done.ending, done.serial, done.fresh, done.requests) == ("current", 8, True, 1)
 
 
-def test_a_release_on_trial_is_left_alone(device: Device, tiny_bundle: Path, second: Path) -> None:
-    device.publish(tiny_bundle)
+def test_a_release_on_trial_is_left_alone(device: Device, first: Path, second: Path) -> None:
+    device.publish(first)
     device.pull()
     device.publish(second)
     assert device.pull().ending == "on trial"
-    assert device.current() == Bundle(tiny_bundle).id
+    assert device.current() == Bundle(first).id
     device.commit()
     assert device.pull().ending == "switched"
     assert device.site.asked[0].status == 304, "what was said then counts now"
 
 
 def test_what_was_taken_back_is_tried_again_only_when_somebody_asks(
-    device: Device, tiny_bundle: Path, second: Path
+    device: Device, first: Path, second: Path
 ) -> None:
-    device.publish(tiny_bundle)
+    device.publish(first)
     device.pull()
     device.commit()
     device.publish(second)
@@ -236,7 +245,7 @@ def test_what_was_taken_back_is_tried_again_only_when_somebody_asks(
     assert device.pull().ending == "tried before"
     device.publish(second, serial=9)
     assert device.pull().ending == "tried before"
-    assert device.current() == Bundle(tiny_bundle).id
+    assert device.current() == Bundle(first).id
     assert device.pull(again=True).ending == "switched"
     assert device.pull(again=True).ending == "on trial"
     device.commit()
@@ -244,22 +253,22 @@ def test_what_was_taken_back_is_tried_again_only_when_somebody_asks(
 
 
 def test_what_a_person_rolled_back_after_its_commit_stays_out(
-    device: Device, tiny_bundle: Path, second: Path
+    device: Device, first: Path, second: Path
 ) -> None:
-    for bundle in (tiny_bundle, second):
+    for bundle in (first, second):
         device.publish(bundle)
         device.pull()
         device.commit()
     with work.begun(device.store.root, "test") as here:
         switch.roll_back(here, "it talks nonsense")
     assert device.pull().ending == "tried before"
-    assert device.current() == Bundle(tiny_bundle).id
+    assert device.current() == Bundle(first).id
 
 
 def test_a_release_that_was_interrupted_before_the_switch_goes_on(
-    device: Device, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    device: Device, first: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    device.publish(tiny_bundle)
+    device.publish(first)
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
@@ -273,11 +282,38 @@ def test_a_release_that_was_interrupted_before_the_switch_goes_on(
     assert not device.site.sent("/files/")
 
 
+def test_where_no_service_is_to_take_it_a_release_is_not_tried(
+    device: Device, first: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch would take it back, and it would never be tried again."""
+    device.publish(first)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            health, "ask", lambda *_, **__: Answer(0, {}, "no answer: Connection refused")
+        )
+        with pytest.raises(DeviceError, match="no service is at http://127"):
+            device.pull()
+    assert (device.current(), device.proofs) == ("", 0)
+    assert device.pull().ending == "switched"
+    assert not device.site.sent("/files/")
+
+
+def test_a_transfer_that_is_under_way_is_not_mixed_with(device: Device, first: Path) -> None:
+    device.publish(first)
+    device.store.incoming.mkdir()
+    with (
+        lock.held(device.store.receive_lock, "release receive"),
+        pytest.raises(DeviceError, match=r"`tinytx release receive` .* is at work"),
+    ):
+        device.pull()
+    assert device.pull().ending == "switched"
+
+
 @pytest.mark.parametrize(("failure", "tries"), [(BudgetFailed, 1), (BundleError, 1)])
 def test_a_release_that_fails_its_proof_is_not_proved_every_hour(
-    device: Device, tiny_bundle: Path, failure: type[Exception], tries: int
+    device: Device, first: Path, failure: type[Exception], tries: int
 ) -> None:
-    device.publish(tiny_bundle)
+    device.publish(first)
     device.failure = failure
     with pytest.raises(failure, match="as tested"):
         device.pull()
@@ -288,9 +324,9 @@ def test_a_release_that_fails_its_proof_is_not_proved_every_hour(
 
 @pytest.mark.parametrize("failure", [MeasurementInvalid, LibraryError])
 def test_a_proof_without_a_verdict_is_made_again_three_times_at_most(
-    device: Device, tiny_bundle: Path, failure: type[Exception]
+    device: Device, first: Path, failure: type[Exception]
 ) -> None:
-    device.publish(tiny_bundle)
+    device.publish(first)
     device.failure = failure
     for _ in range(pulling.PROOFS_AT_MOST):
         with pytest.raises(failure, match="as tested"):
@@ -302,9 +338,9 @@ def test_a_proof_without_a_verdict_is_made_again_three_times_at_most(
 
 
 def test_before_a_byte_of_it_is_fetched_a_release_must_be_trusted(
-    device: Device, tiny_bundle: Path, tmp_path: Path
+    device: Device, first: Path, tmp_path: Path
 ) -> None:
-    device.publish(tiny_bundle, key=make_key(tmp_path / "stranger"))
+    device.publish(first, key=make_key(tmp_path / "stranger"))
     for _ in range(2):
         with pytest.raises(TrustError, match="allowed_signers"):
             device.pull()
@@ -321,17 +357,17 @@ def test_before_a_byte_of_it_is_fetched_a_release_must_be_trusted(
     ],
 )
 def test_what_is_not_for_this_device_is_refused(
-    device: Device, tiny_bundle: Path, change: dict[str, Any], told: str
+    device: Device, first: Path, change: dict[str, Any], told: str
 ) -> None:
-    device.publish(tiny_bundle, **change)
+    device.publish(first, **change)
     with pytest.raises(TrustError, match=told):
         device.pull()
 
 
 def test_another_channels_statement_under_this_ones_name_is_refused(
-    device: Device, tiny_bundle: Path
+    device: Device, first: Path
 ) -> None:
-    device.publish(tiny_bundle, channel="beta")
+    device.publish(first, channel="beta")
     shutil.copy(device.site.root / "beta.json", device.site.root / "stable.json")
     with pytest.raises(TrustError, match="for the channel beta; this device follows stable"):
         device.pull()
@@ -340,10 +376,8 @@ def test_another_channels_statement_under_this_ones_name_is_refused(
     assert device.site.paths()[0] == "/beta.json"
 
 
-def test_an_older_release_is_not_gone_back_to(
-    device: Device, tiny_bundle: Path, second: Path
-) -> None:
-    device.publish(tiny_bundle)
+def test_an_older_release_is_not_gone_back_to(device: Device, first: Path, second: Path) -> None:
+    device.publish(first)
     old = (device.site.root / "stable.json").read_bytes()
     device.publish(second)
     device.pull()
@@ -354,11 +388,14 @@ def test_an_older_release_is_not_gone_back_to(
 
 
 def test_a_device_without_allowed_signers_says_so_every_time_that_it_takes_something(
-    device: Device, tiny_bundle: Path
+    device: Device, first: Path
 ) -> None:
     (device.store.root / "allowed_signers").unlink()
-    device.publish(tiny_bundle, key=None)
-    assert device.pull().notes == [TRANSPORT_ONLY]
+    device.publish(first, key=None)
+    assert device.pull().notes == [TRANSPORT_ONLY, pulling.OPEN]
+    device.commit()
+    done = pull(device.store.root, f"file://{device.site.root}")
+    assert done.notes == [TRANSPORT_ONLY]
 
 
 @pytest.mark.parametrize(
@@ -372,9 +409,9 @@ def test_a_device_without_allowed_signers_says_so_every_time_that_it_takes_somet
     ],
 )
 def test_a_channel_that_is_none_is_refused(
-    device: Device, tiny_bundle: Path, content: bytes, told: str
+    device: Device, first: Path, content: bytes, told: str
 ) -> None:
-    device.publish(tiny_bundle)
+    device.publish(first)
     device.site.replaced["stable"] = content
     with pytest.raises(BundleError, match=told) as caught:
         device.pull()
@@ -383,16 +420,16 @@ def test_a_channel_that_is_none_is_refused(
     assert device.pull().ending == "switched"
 
 
-def test_an_endless_channel_is_left(device: Device, tiny_bundle: Path) -> None:
-    device.publish(tiny_bundle)
+def test_an_endless_channel_is_left(device: Device, first: Path) -> None:
+    device.publish(first)
     device.site.endless = "stable"
     with pytest.raises(BundleError, match="larger than it may be"):
         device.pull()
 
 
-def test_a_transfer_that_is_cut_goes_on_where_it_was(device: Device, tiny_bundle: Path) -> None:
-    device.publish(tiny_bundle)
-    sha, size = graph_of(tiny_bundle)
+def test_a_transfer_that_is_cut_goes_on_where_it_was(device: Device, first: Path) -> None:
+    device.publish(first)
+    sha, size = graph_of(first)
     device.site.cuts = [(sha, size // 3), (sha, size // 3)]
     assert device.pull().ending == "switched"
     asked = [one for one in device.site.asked if sha in one.path]
@@ -405,10 +442,10 @@ def test_a_transfer_that_is_cut_goes_on_where_it_was(device: Device, tiny_bundle
 
 
 def test_a_later_pull_goes_on_with_what_an_earlier_one_got(
-    device: Device, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    device: Device, first: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    device.publish(tiny_bundle)
-    sha, size = graph_of(tiny_bundle)
+    device.publish(first)
+    sha, size = graph_of(first)
     monkeypatch.setattr(fetch, "PAUSES_SECONDS", ())
     device.site.cuts = [(sha, size // 2)]
     with pytest.raises(DeviceError, match="was cut"):
@@ -423,10 +460,10 @@ def test_a_later_pull_goes_on_with_what_an_earlier_one_got(
 
 @pytest.mark.parametrize("fault", ["ranges", "weak"])
 def test_a_server_that_knows_no_ranges_sends_the_file_anew(
-    device: Device, tiny_bundle: Path, fault: str
+    device: Device, first: Path, fault: str
 ) -> None:
-    device.publish(tiny_bundle)
-    sha, size = graph_of(tiny_bundle)
+    device.publish(first)
+    sha, size = graph_of(first)
     device.site.cuts = [(sha, size // 2)]
     if fault == "ranges":
         device.site.ranges = False
@@ -438,11 +475,11 @@ def test_a_server_that_knows_no_ranges_sends_the_file_anew(
 
 
 def test_a_file_that_changed_on_the_server_meanwhile_is_received_anew(
-    device: Device, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    device: Device, first: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """First half of another file of the same length: the server's new validator says so."""
-    device.publish(tiny_bundle)
-    sha, size = graph_of(tiny_bundle)
+    device.publish(first)
+    sha, size = graph_of(first)
     path = device.site.root / "files" / sha
     good = path.read_bytes()
     path.write_bytes(bytes(size))
@@ -457,9 +494,9 @@ def test_a_file_that_changed_on_the_server_meanwhile_is_received_anew(
     assert statuses == [200, 200], "If-Range failed; the mixture failed its hash; then all of it"
 
 
-def test_a_part_that_begins_elsewhere_is_not_appended(device: Device, tiny_bundle: Path) -> None:
-    device.publish(tiny_bundle)
-    sha, size = graph_of(tiny_bundle)
+def test_a_part_that_begins_elsewhere_is_not_appended(device: Device, first: Path) -> None:
+    device.publish(first)
+    sha, size = graph_of(first)
     device.site.cuts = [(sha, size // 2)]
     device.site.wrong_part = sha
     assert device.pull().ending == "switched"
@@ -468,9 +505,9 @@ def test_a_part_that_begins_elsewhere_is_not_appended(device: Device, tiny_bundl
 
 
 @pytest.mark.parametrize("where", ["first", "all"])
-def test_a_damaged_file_never_gets_its_name(device: Device, tiny_bundle: Path, where: str) -> None:
-    device.publish(tiny_bundle)
-    sha, size = graph_of(tiny_bundle)
+def test_a_damaged_file_never_gets_its_name(device: Device, first: Path, where: str) -> None:
+    device.publish(first)
+    sha, size = graph_of(first)
     good = (device.site.root / "files" / sha).read_bytes()
     device.site.replaced[sha] = b"x" + good[1:] if where == "first" else bytes(size)
     with pytest.raises(BundleError, match=f"{GRAPH} is damaged there"):
@@ -482,60 +519,60 @@ def test_a_damaged_file_never_gets_its_name(device: Device, tiny_bundle: Path, w
 
 
 @pytest.mark.parametrize("more", [-5, 5])
-def test_a_lying_length_is_told(device: Device, tiny_bundle: Path, more: int) -> None:
-    device.publish(tiny_bundle)
-    sha, size = graph_of(tiny_bundle)
+def test_a_lying_length_is_told(device: Device, first: Path, more: int) -> None:
+    device.publish(first)
+    sha, size = graph_of(first)
     device.site.longer[sha] = more
     with pytest.raises(DeviceError, match=f"announces {size + more} bytes, not {size}"):
         device.pull()
     assert device.site.sent(sha) <= 4 * size
 
 
-def test_an_endless_file_is_left_at_its_size(device: Device, tiny_bundle: Path) -> None:
-    device.publish(tiny_bundle)
-    sha, _ = graph_of(tiny_bundle)
+def test_an_endless_file_is_left_at_its_size(device: Device, first: Path) -> None:
+    device.publish(first)
+    sha, _ = graph_of(first)
     device.site.endless = sha
     with pytest.raises(BundleError, match="is damaged there"):
         device.pull()
     assert not list(device.store.incoming.glob(f"{sha}*"))
 
 
-def test_a_server_without_lengths_is_fine(device: Device, tiny_bundle: Path) -> None:
-    device.publish(tiny_bundle)
+def test_a_server_without_lengths_is_fine(device: Device, first: Path) -> None:
+    device.publish(first)
     device.site.lengths = False
     assert device.pull().ending == "switched"
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_servers_bad_moment_passes(device: Device, tiny_bundle: Path, status: int) -> None:
-    device.publish(tiny_bundle)
+def test_a_servers_bad_moment_passes(device: Device, first: Path, status: int) -> None:
+    device.publish(first)
     device.site.statuses = [("/files/", status), ("/files/", status), ("/manifests/", status)]
     assert device.pull().ending == "switched"
 
 
-def test_a_channel_that_cannot_be_read_is_asked_for_once(device: Device, tiny_bundle: Path) -> None:
+def test_a_channel_that_cannot_be_read_is_asked_for_once(device: Device, first: Path) -> None:
     """10,000 devices must not ask four times as often when their server is down."""
-    device.publish(tiny_bundle)
+    device.publish(first)
     device.site.statuses = [("stable", 503)]
     with pytest.raises(DeviceError, match="503"):
         device.pull()
     assert device.site.paths() == ["/stable.json"]
 
 
-def test_what_is_missing_on_the_server_is_told(device: Device, tiny_bundle: Path) -> None:
+def test_what_is_missing_on_the_server_is_told(device: Device, first: Path) -> None:
     with pytest.raises(DeviceError, match="answered 404"):
         device.pull()
-    device.publish(tiny_bundle)
-    sha, _ = graph_of(tiny_bundle)
+    device.publish(first)
+    sha, _ = graph_of(first)
     (device.site.root / "files" / sha).unlink()
     with pytest.raises(DeviceError, match=f"{sha} answered 404"):
         device.pull()
 
 
 def test_the_manifest_of_another_bundle_is_refused(
-    device: Device, tiny_bundle: Path, second: Path
+    device: Device, first: Path, second: Path
 ) -> None:
-    device.publish(tiny_bundle)
+    device.publish(first)
     other = (second / "manifest.json").read_bytes()
     device.site.replaced["/manifests/"] = other
     with pytest.raises(BundleError, match="the manifest of another bundle"):
@@ -546,11 +583,9 @@ def test_the_manifest_of_another_bundle_is_refused(
     assert not any("/files/" in path for path in device.site.paths())
 
 
-def test_a_pull_ends_at_its_time_limit_and_keeps_what_came(
-    device: Device, tiny_bundle: Path
-) -> None:
-    device.publish(tiny_bundle)
-    sha, _ = graph_of(tiny_bundle)
+def test_a_pull_ends_at_its_time_limit_and_keeps_what_came(device: Device, first: Path) -> None:
+    device.publish(first)
+    sha, _ = graph_of(first)
     device.site.silent = sha
     with pytest.raises(DeviceError, match="took longer than"):
         device.pull(time_limit=0.5)
@@ -558,10 +593,8 @@ def test_a_pull_ends_at_its_time_limit_and_keeps_what_came(
     assert device.pull().ending == "switched"
 
 
-def test_damage_to_what_was_remembered_only_costs_a_question(
-    device: Device, tiny_bundle: Path
-) -> None:
-    device.publish(tiny_bundle)
+def test_damage_to_what_was_remembered_only_costs_a_question(device: Device, first: Path) -> None:
+    device.publish(first)
     device.pull()
     device.commit()
     for content in (b"", b"null", b"{" * 100_000, b'{"schema": 1, "url": 5}'):
@@ -570,10 +603,8 @@ def test_damage_to_what_was_remembered_only_costs_a_question(
         assert device.pull().fresh is False
 
 
-def test_another_address_is_asked_as_if_for_the_first_time(
-    device: Device, tiny_bundle: Path
-) -> None:
-    device.publish(tiny_bundle)
+def test_another_address_is_asked_as_if_for_the_first_time(device: Device, first: Path) -> None:
+    device.publish(first)
     device.pull()
     device.commit()
     done = pull(device.store.root, f"file://{device.site.root}")
@@ -582,16 +613,16 @@ def test_another_address_is_asked_as_if_for_the_first_time(
     assert (done.ending, done.fresh, done.received) == ("current", False, 0)
 
 
-def test_a_folder_is_pulled_from_without_a_server(device: Device, tiny_bundle: Path) -> None:
-    device.publish(tiny_bundle)
+def test_a_folder_is_pulled_from_without_a_server(device: Device, first: Path) -> None:
+    device.publish(first)
     done = pull(device.store.root, f"file://{device.site.root}/")
     assert (done.ending, device.site.asked) == ("switched", [])
 
 
 def test_a_statement_that_nobody_renewed_is_noted_where_it_runs_already(
-    device: Device, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    device: Device, first: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    device.publish(tiny_bundle, expires_days=1)
+    device.publish(first, expires_days=1)
     device.pull()
     device.commit()
     import datetime as dates
@@ -607,9 +638,9 @@ def test_a_statement_that_nobody_renewed_is_noted_where_it_runs_already(
 
 
 def test_the_command_tells_what_it_did(
-    device: Device, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+    device: Device, first: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    device.publish(tiny_bundle)
+    device.publish(first)
     words = ["release", "--store", str(device.store.root), "pull", device.site.address]
     assert run([*words, "--random-delay", "0.01", "--json"]) == 0
     printed = capsys.readouterr()
@@ -651,10 +682,10 @@ def test_the_delay_is_drawn_between_nothing_and_its_limit_and_waited_for_with_li
 
 
 def test_no_secret_is_written_down(
-    device: Device, tiny_bundle: Path, caplog: pytest.LogCaptureFixture
+    device: Device, first: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    device.publish(tiny_bundle)
+    device.publish(first)
     device.pull()
     secret = device.key.read_text().splitlines()[2]
     kept = [path for path in device.store.root.rglob("*") if path.is_file()]

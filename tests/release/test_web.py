@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.release.keys import typed
 from tests.release.site import Site, serving
 from tinytx.errors import BundleError, DeviceError
 from tinytx.release import web
@@ -166,6 +167,40 @@ def test_the_password_of_a_proxy_is_in_no_message(
         with pytest.raises(DeviceError) as caught:
             read(Web(), "http://example.invalid/small")
         assert "hunter2" not in caught.value.message + caught.value.remedy
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[Site]:
+    """A server over TLS whose certificate is ``certificate.pem``, beside its folder."""
+    made = tmp_path / "certificate.pem"
+    typed(
+        *("openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt"),
+        *("ec_paramgen_curve:P-256", "-days", "2", "-subj", "/CN=localhost"),
+        *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", made, "-out", f"{made}.public"),
+    )
+    with made.open("ab") as file:
+        file.write(Path(f"{made}.public").read_bytes())
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/small").write_bytes(b"0123456789")
+    with serving(tmp_path / "site", made) as running:
+        yield running
+
+
+def test_a_server_whose_certificate_is_trusted_is_read_and_ended_in_time(
+    secure: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(secure.root.parent / "certificate.pem.public"))
+    assert read(Web(), f"{secure.address}/small") == b"0123456789"
+    secure.dripping = "small"
+    with pytest.raises(Unfinished, match=r"took longer than 0\.3 s"):
+        read(Web(), f"{secure.address}/small", seconds=0.3)
+
+
+def test_a_server_whose_certificate_is_not_trusted_is_not_asked(secure: Site) -> None:
+    with pytest.raises(DeviceError, match="certificate verify failed") as caught:
+        read(Web(), f"{secure.address}/small")
+    assert "this machine's clock says 20" in caught.value.remedy
+    assert secure.asked == []
 
 
 def test_a_folder_of_this_machine_answers_as_a_server_would(tmp_path: Path) -> None:

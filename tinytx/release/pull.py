@@ -14,11 +14,12 @@ from typing import Literal
 from tinytx.errors import (
     BudgetFailed,
     BundleError,
+    DeviceError,
     MeasurementInvalid,
     PrerequisiteError,
     TinytxError,
 )
-from tinytx.release import channel, fetch, install, intake, statement, states, switch, trust
+from tinytx.release import channel, fetch, health, install, intake, statement, states, switch, trust
 from tinytx.release.address import base
 from tinytx.release.channel import Tried
 from tinytx.release.statement import Statement
@@ -31,6 +32,7 @@ COMMAND = "release pull"
 WHOLE_SECONDS = 1800.0
 PROOFS_AT_MOST = 3
 """A proof that came to no verdict is made again at the next pulls, so many times in all."""
+OPEN = "http:// protects nothing on the way: use https://, or name signers in allowed_signers"
 UNDECIDED = (MeasurementInvalid, PrerequisiteError)
 INTERRUPTED = "interrupted"
 """How the reason begins for which a release that a dead process left is rolled back."""
@@ -87,9 +89,10 @@ def pull(
     ending = decide(said, store.target(store.current), entries, memory.tried)
     if again and ending == "tried before":
         ending = None
-    notes = []
+    notes: list[str] = []
     if reading.fresh or ending is None:
-        notes.append(_judge(store, said, reading.envelope, entries).note)
+        trusted = _judge(store, said, reading.envelope, entries)
+        notes += [trusted.note, *([OPEN] if where.startswith("http:") and not trusted.by else [])]
         channel.accept(memory, reading)
         site.keep()
     elif said.expires_at <= datetime.now(UTC):
@@ -97,6 +100,7 @@ def pull(
     files = 0
     if ending is None:
         files = _bring(site, store, said)
+        _require_service(store)
         _try(folder, site, said)
         ending = "switched"
     elif ending == "tried before" and memory.tried and memory.tried.bundle == said.bundle:
@@ -154,6 +158,18 @@ def _bring(site: fetch.Site, store: Store, said: Statement) -> int:
     for wanted in offered.missing:
         fetch.file(site, store, wanted)
     return len(offered.missing)
+
+
+def _require_service(store: Store) -> None:
+    """Somebody must be there who takes a release, also one that says that it has none yet: without,
+    the watch could only take it back, and it would count as tried."""
+    address = store.policy().health
+    answer = health.ask(address, "/health", seconds=health.SECONDS)
+    if answer.code == 0:
+        raise DeviceError(
+            f"no service is at {address} ({answer.trouble}): the release is here, and not tried",
+            "start the service (tinytx serve --store) and pull again",
+        )
 
 
 def _try(folder: Path | None, site: fetch.Site, said: Statement) -> None:
