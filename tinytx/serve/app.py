@@ -15,8 +15,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tinytx.serve import answers, page
+from tinytx.serve import answers, openapi, page
 from tinytx.serve.completions import Answer, ClientGone, Listening, problem
+from tinytx.serve.forms import Health, ModelCard, ModelList, ScoreAnswer
 from tinytx.serve.loop import Draining, QueueFull
 from tinytx.serve.model import Model
 from tinytx.serve.origins import Origins
@@ -39,6 +40,7 @@ def build(service: Service) -> Any:
         Route("/v1/models/{name}", _endpoint(service, one_model), methods=["GET"]),
         Route("/health", _endpoint(service, health, open_to_all=True), methods=["GET"]),
         Route("/metrics", _endpoint(service, metrics), methods=["GET"]),
+        Route("/openapi.json", _endpoint(service, description), methods=["GET"]),
     ]
     handlers: Any = {HTTPException: _not_found, Exception: _broken}
     application = Starlette(routes=routes, exception_handlers=handlers)
@@ -145,11 +147,13 @@ UNSUPPORTED = {
 async def _not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.scope["path"]
-    if error.status_code == 405:
-        message = f"{request.method} is not what {path} takes"
-    else:
+    if error.status_code != 405:
         message = UNSUPPORTED.get(path, f"there is no {path[:100]} here")
-    return failed(RequestError(message, status=error.status_code, code="not_found"))
+        return failed(RequestError(message, status=error.status_code, code="not_found"))
+    message = f"{request.method[:20]} is not what {path[:100]} takes"
+    response = failed(RequestError(message, status=405, code="method_not_allowed"))
+    response.headers.update(error.headers or {})  # Allow
+    return response
 
 
 async def _broken(request: Request, error: Exception) -> Response:
@@ -211,19 +215,18 @@ async def score(service: Service, request: Request) -> Any:
             nats -= sum(one.logprob for one in generation.likelihoods)
             tokens += len(generation.likelihoods)
     size = len(asked.text.encode())
-    return _json(
-        {
-            "object": "score",
-            "model": model.name,
-            "bits_per_byte": nats / 0.6931471805599453 / size,
-            "nats": nats,
-            "tokens": tokens,
-            "bytes": size,
-        }
-    )
+    found: ScoreAnswer = {
+        "object": "score",
+        "model": model.name,
+        "bits_per_byte": nats / 0.6931471805599453 / size,
+        "nats": nats,
+        "tokens": tokens,
+        "bytes": size,
+    }
+    return _json(found)
 
 
-def _model_card(model: Model) -> dict[str, Any]:
+def _model_card(model: Model) -> ModelCard:
     manifest = model.bundle.manifest
     return {
         "id": model.name,
@@ -239,7 +242,8 @@ def _model_card(model: Model) -> dict[str, Any]:
 
 
 async def models(service: Service, request: Request) -> Response:
-    return _json({"object": "list", "data": [_model_card(service.current())]})
+    found: ModelList = {"object": "list", "data": [_model_card(service.current())]}
+    return _json(found)
 
 
 async def one_model(service: Service, request: Request) -> Response:
@@ -251,7 +255,7 @@ async def one_model(service: Service, request: Request) -> Response:
 async def health(service: Service, request: Request) -> Response:
     """200 when a request would be taken, else 503; open to all, so that a watch needs no token."""
     model = service.model
-    document: dict[str, Any] = {
+    document: Health = {
         "status": service.state,
         "problem": _problem(service),
         "refused": service.refused,
@@ -276,6 +280,10 @@ def _problem(service: Service) -> str | None:
 
 async def front(service: Service, request: Request) -> Response:
     return page.response()
+
+
+async def description(service: Service, request: Request) -> Response:
+    return _json(openapi.describe(token=bool(service.token)))
 
 
 async def metrics(service: Service, request: Request) -> Response:

@@ -31,8 +31,8 @@ class _Server(uvicorn.Server):
 def serve(
     service: Service, releases: Releases, settings: Settings, ready: Callable[[str], None]
 ) -> None:
-    """Serve until SIGTERM or SIGINT, at first what ``releases`` has loaded. ``ready`` is called with
-    the address once it answers.
+    """Serve until SIGTERM or SIGINT, at first what ``releases`` has loaded. ``ready`` is called
+    with the address once it answers.
 
     Raises :class:`PrerequisiteError` when the address cannot be had."""
     sock = listen(settings.host, settings.port)
