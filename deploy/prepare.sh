@@ -218,8 +218,7 @@ store_folder() { # store_folder USER: the folder, its owner, and whether links w
     if [ -d "$store" ]; then
         rm -f "$store/.link" "$store/.link-2"
         if [ -z "$dry" ]; then
-            ln -s x "$store/.link" 2>/dev/null && mv -T "$store/.link" "$store/.link-2" && rm "$store/.link-2" \
-                || lacks "$store cannot be written, or its file system ($(stat -f -c %T "$store")) has no links: use one with links (ext4)"
+            links_work || lacks "$store cannot be written, or its file system ($(stat -f -c %T "$store")) has no links: use one with links (ext4)"
         fi
         [ -z "$(find "$store" ! -user "$1" -print -quit 2>/dev/null)" ] || change "gives $store to user $1" chown -hR "$1:$2" "$store"
         [ "$(stat -c %a "$store")" = 750 ] || change "lets only user $1 and its group into $store" chmod 750 "$store"
@@ -230,6 +229,7 @@ store_folder() { # store_folder USER: the folder, its owner, and whether links w
     fi
 }
 store_file() { put 640 "$store/$3" <"$4" && chown "$1:$2" "$store/$3"; }
+links_work() { ln -s x "$store/.link" 2>/dev/null && mv -T "$store/.link" "$store/.link-2" && rm "$store/.link-2"; }
 device_toml() {
     text=$(cat "$store/device.toml" 2>/dev/null || cat <<'TOML'
 # What this device expects of a release; yours to edit. Keys that are not here have their defaults.
@@ -280,7 +280,15 @@ environment() {
     change "makes $home a link to it" switch_environment
     renewed=yes
 }
-make_environment() {
+make_environment() { # who waits at the other end of a connection hears that it lives
+    while sleep 20; do say "... at work"; done &
+    alive=$!
+    trap 'kill $alive 2>/dev/null || true' EXIT
+    make_environment_now
+    kill $alive
+    trap - EXIT
+}
+make_environment_now() {
     rm -rf "$target"
     mkdir -p "$envs"
     set -- "$wheels"/pip-*.whl
@@ -314,7 +322,7 @@ switch_environment() {
 sudoers_file() {
     [ -n "$ssh_user" ] || return 0
     if [ "$(id -u "$ssh_user")" -eq 0 ]; then say "root needs no rule of sudo"; have sudo || lacks "there is no sudo: apt install sudo"; return 0; fi
-    have sudo && have visudo || lacks "there is no sudo: apt install sudo"
+    if ! have sudo || ! have visudo; then lacks "there is no sudo: apt install sudo"; fi
     rule="$ssh_user ALL=(tinytx) NOPASSWD: $home/bin/tinytx release *"
     [ -f "$sudoers" ] && grep -qxF "$rule" "$sudoers" && return 0
     note "file $sudoers"
