@@ -199,3 +199,16 @@ def test_a_least_figure_passes_by_its_lower_bound(
 ) -> None:
     budget = Budget("throughput", Quantity(5.0, "tokens/s"), least=True)
     assert judge(budget, Figure(lower=lower, upper=upper)).verdict is verdict
+def test_a_name_means_the_installed_file_where_the_folder_may_not_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``sudo -u tinytx`` in the closed home of who called it."""
+    there = Path.exists
+
+    def closed(path: Path) -> bool:
+        if path.is_absolute():
+            return there(path)
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", closed)
+    assert load_budgets(Path("constitution")) == load_budgets()
