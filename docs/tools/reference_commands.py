@@ -46,8 +46,8 @@ def section(path: tuple[str, ...], command: click.Command) -> str:
     title = ""
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is None or isinstance(parameter, click.Argument):  # the usage has these
-            continue
+        if record is None or isinstance(parameter, click.Argument) or "--help" in parameter.opts:
+            continue  # the usage has the arguments, and the introduction --help
         heading = getattr(parameter, "section", "options").capitalize()
         if heading != title:
             title = heading
