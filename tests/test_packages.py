@@ -14,7 +14,9 @@ from tinytx import packages
 from tinytx.packages import REQUIREMENTS, TORCH_ON_ARM, how_to_install, requirement
 
 ROOT = Path(__file__).parents[1]
-TOOLS = {"hypothesis", "mypy", "openai", "pip-audit", "pytest", "pytest-xdist", "ruff", "zizmor"}
+TOOLS = {
+    "hypothesis", "mypy", "openai", "pip-audit", "pytest", "pytest-xdist", "ruff", "zensical", "zizmor",
+}  # fmt: skip
 
 
 def test_the_requirements_are_those_of_the_project_file() -> None:
