@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.docs.blocks import blocks_of
 from tests.serve.process import Server, serving
 from tinytx.cli.serve import command
 
-TEXT = (Path(__file__).parents[2] / "docs/serve.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+) run\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+PAGE = Path(__file__).parents[2] / "docs/serve.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+BLOCKS = blocks_of(PAGE)
 ADDRESS = "http://127.0.0.1:8765"
 
 
@@ -29,7 +31,7 @@ def typed(words: list[str]) -> str:
 
 
 def test_what_is_typed_in_a_shell_is_answered(server: Server) -> None:
-    (block,) = [block for kind, block in BLOCKS if kind == "sh"]
+    (block,) = [block.code for block in BLOCKS if block.kind == "sh run"]
     lines = [line for line in block.splitlines() if line]
     assert len(lines) == 5
     answers = []
@@ -45,7 +47,7 @@ def test_what_is_typed_in_a_shell_is_answered(server: Server) -> None:
 
 
 def test_what_is_run_in_python_prints_a_text(server: Server) -> None:
-    (block,) = [block for kind, block in BLOCKS if kind == "python"]
+    (block,) = [block.code for block in BLOCKS if block.kind == "python run"]
     script = block.replace(ADDRESS, server.address)
     assert typed([sys.executable, "-c", script]).strip()
 
