@@ -95,8 +95,9 @@ class _Graph:
         cos, sin = (self.op("Gather", self.const(t), "positions") for t in _rotary(facts))
         for i in range(facts.layers):
             p = f"blocks.{i}"
-            rows = self.op("Gather", self.const(self.weights[f"{p}.embedding.weight"]), "tokens")
-            x = self.op("Add", x, self.op("Mul", rows, self.const(facts.width**0.5)))
+            if (own := self.weights.get(f"{p}.embedding.weight")) is not None:
+                rows = self.op("Gather", self.const(own), "tokens")
+                x = self.op("Add", x, self.op("Mul", rows, self.const(facts.width**0.5)))
             mixed = self.attention(i, self.norm(x, f"{p}.attention_norm"), cos, sin, "mask")
             x = self.op("Add", x, mixed)
             x = self.op("Add", x, self.mlp(i, self.norm(x, f"{p}.mlp_norm")))

@@ -52,7 +52,8 @@ class Model(nn.Module):
         present: list[Tensor] = []
         for i in range(facts.layers):
             p = f"blocks_{i}"
-            x = x + F.embedding(tokens, w[f"{p}_embedding_weight"]) * facts.width**0.5
+            if f"{p}_embedding_weight" in w:
+                x = x + F.embedding(tokens, w[f"{p}_embedding_weight"]) * facts.width**0.5
             qkv = F.linear(self.norm(x, f"{p}_attention_norm"), w[f"{p}_attention_qkv_weight"])
             q, k, v = (
                 part.view(batch, step, facts.heads, facts.head_size).transpose(1, 2)

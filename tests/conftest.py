@@ -47,6 +47,15 @@ EXPORT = ["--precision", "float32", "--quiet"]
 """Most tests need no quantised model; tests/export/test_variants.py has them."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is long runs when it is asked for, and says so when it is not."""
+    if "TINYTX_LONG_TESTS" not in os.environ:
+        skipped = pytest.mark.skip(reason="long: set TINYTX_LONG_TESTS=1; .ci/run does")
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(skipped)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What tests let tinytx remember stays out of the user's own cache folder."""

@@ -46,13 +46,17 @@ ALLOWED = {
     "export": {
         "train", "runtime", "bundle", "provenance", "tokenizer", "workspace", "config", "errors",
     },
-    "serve": {"runtime", "bundle", "tokenizer", "wording", "config", "errors"},
-    "remote": {"bundle", "config", "errors"},
+    "release": {
+        "runtime", "measure", "bundle", "files", "workspace", "wording", "config", "errors",
+    },
+    "serve": {"release", "runtime", "bundle", "tokenizer", "wording", "config", "errors"},
+    "remote": {"release", "bundle", "files", "wording", "config", "errors"},
     "sweep": {
         "train", "export", "runtime", "measure", "tokenizer", "workspace", "config", "errors",
     },
     "cli": {
-        "sweep", "train", "export", "runtime", "measure", "serve", "remote", "bundle", "tokenizer",
+        "sweep", "train", "export", "runtime", "measure", "serve", "remote", "release", "bundle",
+        "tokenizer",
         "workspace", "config", "errors", "presets", "wording", "packages",
     },
 }  # fmt: skip
@@ -67,7 +71,8 @@ FOREIGN = {
     "cgroup": set(),
     "compiler": set(),
     "workspace": set(),
-    "remote": set(),
+    "remote": {"msgspec"},
+    "release": {"msgspec"},
     "config": {"msgspec"},
     "files": {"msgspec"},
     "provenance": {"msgspec"},
@@ -88,7 +93,7 @@ ROOMS = (
 """The rooms of measure, each resting only on those before it."""
 IMPORTED_LAZILY = {
     "cli/progress.py", "cli/tables.py", "cli/compare/table.py", "cli/generate/output.py",
-    "cli/generate/request.py", "cli/sweep/output.py",
+    "cli/generate/request.py", "cli/deploy/output.py", "cli/sweep/output.py", "cli/serve/starting.py",
 }  # fmt: skip
 """Heavy modules of cli, most of which draw; they are imported inside functions only."""
 

@@ -233,7 +233,7 @@ class Bundle:
         if not folder.is_dir():
             raise BundleError(f"{folder} is not a bundle: no such folder")
         raw = read_bounded(folder / MANIFEST, MAX_MANIFEST_BYTES)
-        self.manifest = _parse_manifest(raw, folder)
+        self.manifest = parse_manifest(raw, folder / MANIFEST)
 
     @property
     def id(self) -> str:
@@ -298,8 +298,11 @@ class _SchemaOnly(msgspec.Struct):
     schema: int
 
 
-def _parse_manifest(raw: bytes, folder: Path) -> Manifest:
-    where = folder / MANIFEST
+def parse_manifest(raw: bytes, where: Path) -> Manifest:
+    """A manifest from its bytes, sealed and of a bearable size; ``where`` is what messages name.
+
+    Raises :class:`BundleError`.
+    """
     schema = decode(raw, _SchemaOnly, where).schema
     if schema != SCHEMA:
         raise BundleError(

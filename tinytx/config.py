@@ -78,17 +78,21 @@ class ModelSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, fr
     """The base of the rotary position frequencies."""
     pair_rows: Annotated[int, Meta(ge=0, le=1_000_000)] = 16_384
     """Rows of the table that a token and the one before it look up by a hash; 0 means no table."""
+    block_tables: bool = True
+    """Whether each block adds a row of a table of its own, ``vocab_size`` x ``width``, looked up by
+    the token."""
 
     @property
     def head_size(self) -> int:
         return self.width // self.heads
 
     def parameters(self, vocab_size: int) -> int:
-        """The number of weights: tied embedding, a table per block, pairs, blocks, norms."""
+        """The number of weights: tied embedding, tables, pairs, blocks, norms."""
         attention = 4 * self.width * self.width
         mlp = 3 * self.width * self.hidden
         norms = (2 * self.layers + 1) * self.width
-        tables = ((1 + self.layers) * vocab_size + self.pair_rows) * self.width
+        looked_up = (1 + self.layers * self.block_tables) * vocab_size + self.pair_rows
+        tables = looked_up * self.width
         return tables + self.layers * (attention + mlp) + norms
 
 

@@ -32,7 +32,7 @@ class Provenance(_Record, frozen=True, kw_only=True, omit_defaults=True):
     tokenizer_sha256: Sha256
     train_sha256: Sha256
     val_sha256: Sha256
-    settings: dict[str, dict[str, str | int | float | None]]
+    settings: dict[str, dict[str, bool | str | int | float | None]]
     versions: dict[str, str]
     """Of what made the bundle; ``sentencepiece`` is the one that made the tokenizer."""
     corpus: CorpusRecord | None = None

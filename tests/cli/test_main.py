@@ -24,6 +24,8 @@ CODES = {
     "BudgetFailed": 7,
     "MeasurementInvalid": 8,
     "BundleError": 9,
+    "TrustError": 9,
+    "DeviceError": 10,
     "UsageError": 64,
     "OverwriteRefused": 64,
     "Interrupted": 130,

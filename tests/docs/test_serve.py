@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from tests.docs.blocks import blocks_of
 from tests.serve.process import Server, serving
-from tinytx.cli.serve import command
+from tinytx.cli.serve.command import command
 
 PAGE = Path(__file__).parents[2] / "docs/serve.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -81,6 +81,7 @@ def whole(flags: list[str], built: Path, tmp_path_factory: pytest.TempPathFactor
     return space
 
 
+@pytest.mark.long
 def test_a_run_in_two_other_processes_one_of_them_interrupted_gives_the_same_weights(
     whole: Workspace, flags: list[str], start: Start, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_run_in_two_other_processes_one_of_them_interrupted_gives_the_same_wei
     assert ours.interruptions == 1
 
 
+@pytest.mark.long
 def test_a_compiled_gradient_is_the_same_in_every_call(whole: Workspace) -> None:
     found = subprocess.run(
         [sys.executable, "-c", GRADIENTS, str(whole.root), str(CALLS)],
@@ -117,6 +119,7 @@ def test_a_compiled_gradient_is_the_same_in_every_call(whole: Workspace) -> None
     assert json.loads(found.stdout) == {"different": 1, "threads": CORES}
 
 
+@pytest.mark.long
 def test_no_kernel_adds_atomically(whole: Workspace, built: Path) -> None:
     sources = list(built.rglob("*.cpp")) + list(built.rglob("*.py"))
     assert any("omp" in path.read_text() for path in sources)

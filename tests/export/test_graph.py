@@ -28,10 +28,13 @@ SHAPES = [
     (4, 2, 16, 64, 64, 300, 1.5, 0),
     (2, 4, 32, 344, 20, 999, 10_000.0, 2_000),
 ]
+OTHERS = {"cos", "sin", "last", "no_sink"}  # of a graph's tensors: no weights
 Shape = tuple[int, int, int, int, int, int, float, int]
 
 
-def make(shape: Shape, seed: int = 1) -> tuple[Transformer, ModelFacts]:
+def make(
+    shape: Shape, seed: int = 1, *, block_tables: bool = True
+) -> tuple[Transformer, ModelFacts]:
     """A model with weights large enough that attention is far from uniform."""
     layers, heads, head_size, hidden, context, vocab, base, pairs = shape
     width = heads * head_size
@@ -43,6 +46,7 @@ def make(shape: Shape, seed: int = 1) -> tuple[Transformer, ModelFacts]:
         max_seq_length=context,
         rope_base=base,
         pair_rows=pairs,
+        block_tables=block_tables,
     )
     model = Transformer(settings, vocab).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -111,6 +115,32 @@ def test_rows_of_a_batch_do_not_see_each_other() -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_model_whose_blocks_have_no_tables_is_the_same_function_and_holds_no_weight_twice(
+    shape: Shape,
+) -> None:
+    model, facts = make(shape, block_tables=False)
+    graph = graph_of(model, facts)
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    length = min(9, facts.max_seq_length)
+    ids = np.random.default_rng(5).integers(0, facts.vocab_size, (2, length))
+    cache = np.zeros((2, facts.heads, facts.max_seq_length, facts.head_size), np.float32)
+    feed = {
+        "tokens": ids,
+        "last_position": np.full(2, length - 1, np.int32),
+        "total_length": np.array([length], np.int32),
+    }
+    if facts.pair_rows:
+        feed["pairs"] = pairs_of(ids, facts.pair_rows)
+    for i in range(facts.layers):
+        feed |= {f"past_key.{i}": cache, f"past_value.{i}": cache}
+    logits = session.run(["logits"], feed)[0]
+    np.testing.assert_allclose(logits, reference(model, ids)[:, -1], rtol=1e-4, atol=1e-4)
+    sizes = {t.name: numpy_helper.to_array(t).size for t in graph.graph.initializer}
+    held = sum(size for name, size in sizes.items() if name not in OTHERS)
+    assert held == facts.parameters == model.parameter_count()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_inputs_and_outputs_are_those_of_the_contract(shape: Shape) -> None:
     model, facts = make(shape)
     graph = graph_of(model, facts)
@@ -129,8 +159,7 @@ def test_the_inputs_and_outputs_are_those_of_the_contract(shape: Shape) -> None:
 def test_the_graph_holds_each_weight_once_and_nothing_else_of_size(shape: Shape) -> None:
     model, facts = make(shape)
     arrays = {t.name: numpy_helper.to_array(t) for t in graph_of(model, facts).graph.initializer}
-    others = {"cos", "sin", "last", "no_sink"}
-    weights = {name: array for name, array in arrays.items() if name not in others}
+    weights = {name: array for name, array in arrays.items() if name not in OTHERS}
     assert sum(a.size for a in weights.values()) == facts.parameters == model.parameter_count()
     assert all(a.dtype == np.float32 for a in weights.values())
     tables = np.split(weights["tables"], facts.layers, axis=1)

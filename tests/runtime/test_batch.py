@@ -14,9 +14,9 @@ STEPS = 12
 Bits = NDArray[np.float32]
 
 
-def load(folder: Path, slots: int) -> Batch:
+def load(folder: Path, slots: int, tile: int = 1) -> Batch:
     bundle = Bundle(folder)
-    return Batch(bundle.manifest.model, bundle.read_file(GRAPHS["float32"]), slots)
+    return Batch(bundle.manifest.model, bundle.read_file(GRAPHS["float32"]), slots, tile=tile)
 
 
 def prompt_of(number: int, length: int = 0) -> list[int]:
@@ -40,13 +40,33 @@ def together(batch: Batch, prompts: list[list[int]]) -> Bits:
     return np.stack(found)
 
 
+@pytest.mark.parametrize("tile", [1, 4])
 @pytest.mark.parametrize("company", [2, 3, 7, 8])
-def test_a_row_has_the_same_bits_alone_and_in_company(tiny_bundle: Path, company: int) -> None:
-    batch = load(tiny_bundle, 8)
+def test_a_row_has_the_same_bits_alone_and_in_company(
+    tiny_bundle: Path, company: int, tile: int
+) -> None:
+    batch = load(tiny_bundle, 8, tile)
     prompts = [prompt_of(number) for number in range(company)]
     everyone = together(batch, prompts)
     for row, ids in enumerate(prompts):
         assert np.array_equal(together(load(tiny_bundle, 1), [ids])[:, 0], everyone[:, row])
+
+
+def test_idle_rows_that_fill_a_tile_disturb_nobody_who_comes_or_goes(tiny_bundle: Path) -> None:
+    batch, alone = load(tiny_bundle, 3, tile=4), load(tiny_bundle, 3)
+    for chosen in (batch, alone):
+        for slot in range(2):
+            read(chosen, slot, prompt_of(slot))
+    for company in (2, 1, 3, 1):  # slots fill up and empty again beside the idle ones
+        if company == 3:
+            for chosen in (batch, alone):
+                for slot in (1, 2):
+                    read(chosen, slot, prompt_of(slot + 4))
+        for _ in range(3):
+            tokens = [20 + company + slot for slot in range(company)]
+            found = batch.step(tokens)
+            assert found.shape[0] == company
+            assert np.array_equal(found, alone.step(tokens))
 
 
 def test_every_slot_says_what_the_engine_says(tiny_bundle: Path) -> None:
@@ -92,3 +112,4 @@ def test_memory_is_that_of_all_slots_and_one_for_prompts(tiny_bundle: Path) -> N
     facts = Bundle(tiny_bundle).manifest.model
     each = 2 * 4 * facts.layers * facts.heads * facts.max_seq_length * facts.head_size
     assert load(tiny_bundle, 5).cache_bytes == 6 * each
+    assert load(tiny_bundle, 5, tile=4).cache_bytes == 9 * each

@@ -91,9 +91,10 @@ class Server:
 
 
 @contextmanager
-def serving(bundle: Path, *flags: str) -> Iterator[Server]:
+def serving(bundle: Path | None, *flags: str) -> Iterator[Server]:
     """``tinytx serve`` with these flags; ended when it is not needed any more."""
-    with _running("-c", COMMAND, "serve", str(bundle), "--port", "0", "--json", *flags) as server:
+    words = [str(bundle)] * bool(bundle)
+    with _running("-c", COMMAND, "serve", *words, "--port", "0", "--json", *flags) as server:
         yield server
 
 

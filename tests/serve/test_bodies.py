@@ -24,7 +24,7 @@ Ask = Callable[[str, bytes], tuple[int, bytes]]
 @pytest.fixture(scope="module")
 def ask(tiny_bundle: Path) -> Iterator[Ask]:
     """Status and body of the answer to a POST."""
-    model, _ = load_model(Settings(bundle=tiny_bundle, slots=4, waiting=12))
+    model, _ = load_model(tiny_bundle, Settings(slots=4, waiting=12))
     service = Service(Limits(body_bytes=200_000))
     service.model = model
     application = build(service)

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -121,12 +122,19 @@ def test_the_norm_gives_unit_mean_square_whatever_the_scale() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [MODEL, ModelSettings(), ModelSettings(layers=1, hidden=17, pair_rows=0)]
+    "model",
+    [
+        MODEL,
+        ModelSettings(),
+        ModelSettings(layers=1, hidden=17, pair_rows=0),
+        ModelSettings(block_tables=False),
+    ],
 )
 def test_the_number_of_parameters_is_the_formula_of_the_settings(model: ModelSettings) -> None:
     d, f = model.width, model.hidden
+    own = 700 * d if model.block_tables else 0
     by_formula = (
-        (700 + model.pair_rows) * d + model.layers * (700 * d + 4 * d * d + 3 * d * f + 2 * d) + d
+        (700 + model.pair_rows) * d + model.layers * (own + 4 * d * d + 3 * d * f + 2 * d) + d
     )
     made = Transformer(model, 700)
     assert model.parameters(700) == by_formula
@@ -186,6 +194,22 @@ def test_a_fresh_models_tables_of_the_blocks_are_zero_and_learn_in_one_step() ->
     for block in model.blocks:
         rows = block.embedding.weight.grad.abs().sum(1).nonzero().flatten()
         assert rows.tolist() == sorted(set(tokens[:, :-1].flatten().tolist()))
+
+
+def test_without_tables_of_the_blocks_the_model_is_that_whose_tables_are_zero(
+    model: Transformer,
+) -> None:
+    for block in model.blocks:
+        torch.nn.init.zeros_(block.embedding.weight)
+    bare = Transformer(msgspec.structs.replace(MODEL, block_tables=False), VOCAB)
+    missing = bare.load_state_dict(model.state_dict(), strict=False)
+    assert missing.missing_keys == []
+    assert set(missing.unexpected_keys) == {
+        f"blocks.{i}.embedding.weight" for i in range(MODEL.layers)
+    }
+    tokens = tokens_of(2, 11)
+    assert torch.equal(bare.eval()(tokens), model.eval()(tokens))
+    assert len(list(bare.tables())) == 1  # the pairs'
 
 
 def test_a_pairs_row_is_dropped_whole_and_the_others_grow_by_as_much() -> None:

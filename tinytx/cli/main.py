@@ -26,11 +26,18 @@ COMMANDS = {
     "compare": "two reports, or two bundles measured in turns: what differs, and by how much",
     "generate": "continue a prompt with a bundle",
     "serve": "answer programs over HTTP: many readers, one model",
+    "deploy": "put a bundle onto devices, which prove it, switch over and watch it",
+    "rollback": "take a device back to the release before",
+    "devices": "what each device says about itself",
+    "release": "on a device: the store of releases, the switch to one, and the way back",
     "verify": "check a bundle's integrity and its golden outputs on this machine",
+    "publish": "put a bundle, signed, into a folder that devices pull from",
     "doctor": "what can this machine do: train, export, run, be measured",
 }
 
-SEVERAL_FILES = {"train", "sweep", "bench", "compare", "generate"}
+SEVERAL_FILES = {
+    *("train", "sweep", "bench", "compare", "generate", "serve", "release", "deploy"),
+}
 """Commands that are a folder: the command itself is its ``command.py``."""
 
 

@@ -39,6 +39,9 @@ but with a sink onnxruntime multiplies queries and keys by its matrix kernels (d
 class GraphBuilder:
     """Collects nodes and initializers; every method returns the name of its output."""
 
+    tied = True
+    """Whether the head's matrix can be looked up by the token as well."""
+
     def __init__(self, facts: ModelFacts, every_position: bool = False) -> None:
         """``every_position``: logits [batch, step, vocab], for scoring a text at export."""
         self.facts, self.every_position = facts, every_position
@@ -103,11 +106,12 @@ class GraphBuilder:
         return self.node("Gather", [self.constant(name, table), ids], [f"{name}.rows"])
 
     def entries(self, tables: NDArray[np.float32]) -> list[str]:
-        """What each block adds to its input, [B, T, D] each: one lookup in the tables, which lie
-        side by side in [V, L * D], cut into L parts."""
+        """What each of the first N blocks adds to its input, [B, T, D] each: one lookup in the
+        tables, which lie side by side in [V, N * D], cut into N parts."""
         rows = self.rows("tables", tables, "tokens")
-        names = [f"blocks.{i}.embedded" for i in range(self.facts.layers)]
-        if len(names) == 1:
+        count = tables.shape[1] // self.facts.width
+        names = [f"blocks.{i}.embedded" for i in range(count)]
+        if count == 1:
             return [rows]
         self.node("Split", [rows], names, axis=-1, num_outputs=len(names))
         return names
@@ -145,11 +149,15 @@ def build_graph(
     builder.constant("cos", cos)
     builder.constant("sin", sin)
     builder.constant("no_sink", np.full(facts.heads, NO_SINK, np.float32))
-    entering = builder.entries(_tables(weights, facts))
+    if builder.tied and not builder.every_position and "blocks.0.embedding.weight" not in weights:
+        weights = _tied(weights, facts)
+        entering = [builder.node("Gather", ["head.weight", "tokens"], ["tables.rows"])]
+    else:
+        entering = builder.entries(_tables(weights, facts))
     x, residual = _first(builder, entering[0], weights)
     for i in range(facts.layers):
         out, residual = builder.block(i, x, residual, weights)
-        if i + 1 < facts.layers:
+        if i + 1 < len(entering):
             residual = builder.node("Add", [residual, entering[i + 1]], [f"blocks.{i + 1}.input"])
         following = f"blocks.{i + 1}.attention_norm" if i + 1 < facts.layers else "norm"
         x, residual = builder.add_and_norm(out, residual, following, weights)
@@ -191,14 +199,27 @@ def _folded(weights: Weights, facts: ModelFacts) -> Weights:
     return folded
 
 
+def _tied(weights: Weights, facts: ModelFacts) -> Weights:
+    """One matrix for the look-up and for the head, of a model without tables of the blocks: the
+    look-up's factor of sqrt(width) stands in it, and the last norm, before the head, divides."""
+    size = np.float32(facts.width**0.5)
+    scaled = {
+        "embedding.weight": weights["embedding.weight"] * size,
+        "norm.weight": weights["norm.weight"] / size,
+    }
+    return {**weights, **scaled}
+
+
 def _tables(weights: Weights, facts: ModelFacts) -> NDArray[np.float32]:
-    """What the tokens add to the input of each block, side by side: [V, L * D].
+    """What the tokens add to the input of each block, side by side: [V, L * D]; of a model whose
+    blocks have no tables the embedding alone, [V, D].
 
     The model multiplies by sqrt(width) as the rows enter; here the tables are multiplied. The
     first block's table and the embedding are added up: they enter at the same place.
     """
-    tables = [weights[f"blocks.{i}.embedding.weight"] for i in range(facts.layers)]
-    tables[0] = tables[0] + weights["embedding.weight"]
+    names = [f"blocks.{i}.embedding.weight" for i in range(facts.layers)]
+    tables = [weights[name] for name in names if name in weights]
+    tables[:1] = [sum(tables[:1], start=weights["embedding.weight"])]
     side_by_side: NDArray[np.float32] = np.concatenate(tables, axis=1)
     return side_by_side * np.float32(facts.width**0.5)
 

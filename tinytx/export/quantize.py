@@ -96,6 +96,8 @@ RECIPES = {"int8": Recipe(8, 8, 8), "int4": Recipe(4, 8, 4)}
 class QuantisedBuilder(GraphBuilder):
     """Matrices as MatMulNBits, the tables that are looked up as GatherBlockQuantized."""
 
+    tied = False  # the two operators want their weights in different layouts
+
     def __init__(self, facts: ModelFacts, recipe: Recipe, every_position: bool = False) -> None:
         super().__init__(facts, every_position)
         self.recipe = recipe

@@ -7,6 +7,8 @@ one new token a row when there is a past and more than one row. Where its chunks
 prompt alone, so its keys and values have the same bits whoever else is served.
 """
 
+import math
+import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,30 +32,40 @@ class Batch:
     """``slots`` contexts, of which any number up to all step together. Not thread-safe."""
 
     def __init__(
-        self, facts: ModelFacts, graph: bytes, slots: int, *, threads: int = 1, name: str = "model"
+        self,
+        facts: ModelFacts,
+        graph: bytes,
+        slots: int,
+        *,
+        threads: int = 1,
+        name: str = "model",
+        tile: int = 1,
     ) -> None:
-        """The memory of all slots is taken here, once. Raises :class:`BundleError`."""
-        self.facts, self.slots = facts, slots
+        """The memory of all slots is taken here, once. A step always runs a multiple of ``tile``
+        rows, idle ones among them: where a product has other bits in an incomplete tile, rows have
+        the same bits in any company all the same. Raises :class:`BundleError`."""
+        self.facts, self.slots, self.tile = facts, slots, tile
         check_graph(graph, facts, name)
         self._name = name
         self._session = load_session(graph, threads, name)
         self._run_session, self._unwrap = runner(self._session)
-        shape = (slots + 1, facts.heads, facts.max_seq_length, facts.head_size)
+        rows = self._rows = self._whole_tiles(slots)
+        shape = (rows + 1, facts.heads, facts.max_seq_length, facts.head_size)
         kinds = [f"{kind}.{i}" for i in range(facts.layers) for kind in ("key", "value")]
-        self._cache = {kind: np.zeros(shape, np.float32) for kind in kinds}
-        self._tokens, self._pairs = (np.zeros((slots, 1), np.int64) for _ in range(2))
-        self._previous = np.zeros(slots, np.int64)
-        self._positions = np.zeros(slots, np.int32)
+        self._cache = {kind: _pages(shape) for kind in kinds}
+        self._tokens, self._pairs = (np.zeros((rows, 1), np.int64) for _ in range(2))
+        self._previous = np.zeros(rows, np.int64)
+        self._positions = np.zeros(rows, np.int32)
         """Of the token that a step appends: the tokens in the slot's context before it."""
         self._total = np.zeros(1, np.int32)
         self._alone = np.zeros(1, np.int32)
-        self._logits = np.zeros((slots, facts.vocab_size), np.float32)
+        self._logits = np.zeros((rows, facts.vocab_size), np.float32)
         self._bindings: dict[int, Any] = {}
         self._options = ort.RunOptions()
 
     @property
     def cache_bytes(self) -> int:
-        """Of all slots, and the one for prompts."""
+        """Of all slots, of rows that only fill a tile, and of the slot for prompts."""
         return sum(array.nbytes for array in self._cache.values())
 
     def prompt(self, ids: Sequence[int], start: int) -> Logits:
@@ -65,14 +77,14 @@ class Batch:
         end = start + chunk.size
         self._alone[0], self._total[0] = end - 1, end
         logits = np.zeros((1, self.facts.vocab_size), np.float32)
-        binding = self._bind(self.slots, chunk, pairs, self._alone, logits)
+        binding = self._bind(self._rows, chunk, pairs, self._alone, logits)
         self._run(binding)
         found: Logits = logits[0]
         return found
 
     def enter(self, slot: int, ids: Sequence[int]) -> None:
         """The prompt's context, of all ``ids``, becomes that of ``slot``."""
-        self._copy(self.slots, slot, len(ids))
+        self._copy(self._rows, slot, len(ids))
         self._positions[slot], self._previous[slot] = len(ids), ids[-1]
 
     def move(self, source: int, target: int) -> None:
@@ -85,6 +97,10 @@ class Batch:
         """Append one token to each of the first slots; returns their logits [n, vocab], which
         the next step overwrites."""
         n = len(tokens)
+        whole = self._whole_tiles(n)
+        # Idle rows begin anew each time: what they append lies in slots that nobody is in.
+        for array in (self._tokens, self._pairs, self._positions):
+            array[n:whole] = 0
         self._tokens[:n, 0] = tokens
         if self.facts.pair_rows:
             self._pairs[:n, 0] = pair_rows(
@@ -92,10 +108,13 @@ class Batch:
             )
         self._previous[:n] = self._tokens[:n, 0]
         self._total[0] = self._positions[:n].max() + 1
-        self._run(self._binding(n))
+        self._run(self._binding(whole))
         self._positions[:n] += 1
         found: Logits = self._logits[:n]
         return found
+
+    def _whole_tiles(self, rows: int) -> int:
+        return -(-rows // self.tile) * self.tile
 
     def _run(self, binding: Any) -> None:
         try:
@@ -135,3 +154,11 @@ class Batch:
         for name, array in outputs.items():
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         return self._unwrap(binding)
+
+
+def _pages(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Zeros in pages of their own: resident once they are written, and gone when they are freed.
+    malloc would keep those of an earlier batch, and clear them by writing."""
+    size = 4 * math.prod(shape)
+    found: NDArray[np.float32] = np.frombuffer(mmap.mmap(-1, size), np.float32).reshape(shape)
+    return found

@@ -15,12 +15,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tinytx.serve import answers, page
+from tinytx.serve import answers, openapi, page
 from tinytx.serve.completions import Answer, ClientGone, Listening, problem
+from tinytx.serve.forms import Health, ModelCard, ModelList, ScoreAnswer
 from tinytx.serve.loop import Draining, QueueFull
 from tinytx.serve.model import Model
+from tinytx.serve.origins import Origins
 from tinytx.serve.requests import RequestError, read_completion, read_scoring
-from tinytx.serve.service import LOCAL_NAMES, Service, too_many, unavailable
+from tinytx.serve.service import LOCAL_NAMES, WHY, Service, too_many, unavailable
 
 log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
@@ -38,11 +40,12 @@ def build(service: Service) -> Any:
         Route("/v1/models/{name}", _endpoint(service, one_model), methods=["GET"]),
         Route("/health", _endpoint(service, health, open_to_all=True), methods=["GET"]),
         Route("/metrics", _endpoint(service, metrics), methods=["GET"]),
+        Route("/openapi.json", _endpoint(service, description), methods=["GET"]),
     ]
     handlers: Any = {HTTPException: _not_found, Exception: _broken}
     application = Starlette(routes=routes, exception_handlers=handlers)
     application.router.redirect_slashes = False
-    return application
+    return Origins(application, service.origins) if service.origins else application
 
 
 Handler = Callable[[Service, Request], Awaitable[Any]]
@@ -90,7 +93,8 @@ def _endpoint(service: Service, handler: Handler, *, open_to_all: bool = False) 
 def _authorise(service: Service, request: Request) -> None:
     """Who may ask: no page of another site, whose reader knows nothing of it; and who has the
     token. A browser tells where a page is from (Fetch Metadata, Sec-Fetch-Site)."""
-    if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+    foreign = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    if foreign and request.headers.get("origin") not in service.origins:
         raise RequestError(
             "a page of another site may not ask this server",
             status=403,
@@ -143,11 +147,13 @@ UNSUPPORTED = {
 async def _not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.scope["path"]
-    if error.status_code == 405:
-        message = f"{request.method} is not what {path} takes"
-    else:
+    if error.status_code != 405:
         message = UNSUPPORTED.get(path, f"there is no {path[:100]} here")
-    return failed(RequestError(message, status=error.status_code, code="not_found"))
+        return failed(RequestError(message, status=error.status_code, code="not_found"))
+    message = f"{request.method[:20]} is not what {path[:100]} takes"
+    response = failed(RequestError(message, status=405, code="method_not_allowed"))
+    response.headers.update(error.headers or {})  # Allow
+    return response
 
 
 async def _broken(request: Request, error: Exception) -> Response:
@@ -191,7 +197,7 @@ def _submit(model: Model, generations: list[Any]) -> None:
     except QueueFull:
         raise too_many("the queue is full; try again") from None
     except Draining:
-        raise unavailable("the server is shutting down") from None
+        raise unavailable(WHY["draining"]) from None
 
 
 async def score(service: Service, request: Request) -> Any:
@@ -199,28 +205,28 @@ async def score(service: Service, request: Request) -> Any:
     model = service.current()
     model.check_name(asked.model)
     nats, tokens = 0.0, 0
-    for generation in model.scoring(asked.text, service.deadline()):
-        _submit(model, [generation])
-        async with Listening(request.receive, [generation]) as client:
-            await client.all()
-        if generation.reason != "length":
-            raise problem(generation)
-        nats -= sum(one.logprob for one in generation.likelihoods)
-        tokens += len(generation.likelihoods)
+    with model.loop.staying():  # the next model may come between two windows
+        for generation in model.scoring(asked.text, service.deadline()):
+            _submit(model, [generation])
+            async with Listening(request.receive, [generation]) as client:
+                await client.all()
+            if generation.reason != "length":
+                raise problem(generation)
+            nats -= sum(one.logprob for one in generation.likelihoods)
+            tokens += len(generation.likelihoods)
     size = len(asked.text.encode())
-    return _json(
-        {
-            "object": "score",
-            "model": model.name,
-            "bits_per_byte": nats / 0.6931471805599453 / size,
-            "nats": nats,
-            "tokens": tokens,
-            "bytes": size,
-        }
-    )
+    found: ScoreAnswer = {
+        "object": "score",
+        "model": model.name,
+        "bits_per_byte": nats / 0.6931471805599453 / size,
+        "nats": nats,
+        "tokens": tokens,
+        "bytes": size,
+    }
+    return _json(found)
 
 
-def _model_card(model: Model) -> dict[str, Any]:
+def _model_card(model: Model) -> ModelCard:
     manifest = model.bundle.manifest
     return {
         "id": model.name,
@@ -236,7 +242,8 @@ def _model_card(model: Model) -> dict[str, Any]:
 
 
 async def models(service: Service, request: Request) -> Response:
-    return _json({"object": "list", "data": [_model_card(service.current())]})
+    found: ModelList = {"object": "list", "data": [_model_card(service.current())]}
+    return _json(found)
 
 
 async def one_model(service: Service, request: Request) -> Response:
@@ -248,8 +255,11 @@ async def one_model(service: Service, request: Request) -> Response:
 async def health(service: Service, request: Request) -> Response:
     """200 when a request would be taken, else 503; open to all, so that a watch needs no token."""
     model = service.model
-    state = "draining" if service.draining else "ok" if model else "loading"
-    document: dict[str, Any] = {"status": state, "problem": service.problem or None}
+    document: Health = {
+        "status": service.state,
+        "problem": _problem(service),
+        "refused": service.refused,
+    }
     if model:
         document |= {
             "release": model.bundle.id,
@@ -259,11 +269,21 @@ async def health(service: Service, request: Request) -> Response:
             "running": model.loop.running,
             "waiting": model.loop.waiting,
         }
-    return _json(document, 200 if state == "ok" else 503)
+    return _json(document, 200 if service.state == "ok" else 503)
+
+
+def _problem(service: Service) -> str | None:
+    if service.refused is None:
+        return None
+    return f"release {service.refused['release'][:12]} is not served: {service.refused['why']}"
 
 
 async def front(service: Service, request: Request) -> Response:
     return page.response()
+
+
+async def description(service: Service, request: Request) -> Response:
+    return _json(openapi.describe(token=bool(service.token)))
 
 
 async def metrics(service: Service, request: Request) -> Response:

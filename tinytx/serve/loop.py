@@ -14,6 +14,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from tinytx.runtime.batch import PROMPT_CHUNK, Batch
 from tinytx.runtime.decoder import Logits
@@ -48,6 +49,7 @@ class Loop:
         self._next: list[int] = []  # the token that each appends in the next step
         self._work = asyncio.Event()
         self._draining = False
+        self._staying = 0
 
     @property
     def running(self) -> int:
@@ -61,13 +63,26 @@ class Loop:
     def submit(self, generations: Sequence[Generation]) -> None:
         """Take all of a request's generations, or none: raises :class:`QueueFull` when some would
         find no place, :class:`Draining` when the loop is ending."""
-        if self._draining:
+        if self._draining and not self._staying:
             raise Draining
         free = self.batch.slots - self.running
         if len(self._waiting) + len(generations) > self.most_waiting + max(free, 0):
             raise QueueFull
         self._waiting.extend(generations)
         self._work.set()
+
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Of a request that submits again and again: what it began it may end, though the loop is
+        drained meanwhile. Raises :class:`Draining` when that has begun already."""
+        if self._draining:
+            raise Draining
+        self._staying += 1
+        try:
+            yield
+        finally:
+            self._staying -= 1
+            self._work.set()
 
     def drain(self) -> None:
         """Take nothing more; :meth:`run` returns when all that is here has ended."""
@@ -78,7 +93,7 @@ class Loop:
         """Until :meth:`drain` was called and everything has ended."""
         while True:
             if not (self._waiting or self.running):
-                if self._draining:
+                if self._draining and not self._staying:
                     return
                 self._work.clear()
                 await self._work.wait()

@@ -31,6 +31,7 @@ IGNORED = ("user",)
 
 T = TypeVar("T", bound=msgspec.Struct)
 TokenId = Annotated[int, Meta(ge=0)]
+StopText = Annotated[str, Meta(min_length=1)]
 
 
 class RequestError(Exception):
@@ -73,7 +74,7 @@ class Completion(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Meta(ge=1, le=100)] | None = None
     n: Annotated[int, Meta(ge=1, le=MOST_CHOICES)] | None = None
-    stop: str | list[str] | None = None
+    stop: StopText | Annotated[list[StopText], Meta(max_length=MOST_STOPS)] | None = None
     seed: int | None = None
     logprobs: Annotated[int, Meta(ge=0, le=MOST_LOGPROBS)] | None = None
     echo: bool | None = None
@@ -122,10 +123,6 @@ def read_completion(body: bytes) -> Completion:
     found = _read(body, Completion)
     if not found.prompts:
         raise RequestError("prompt must be a text, texts, or lists of token ids", "prompt")
-    if len(found.stops) > MOST_STOPS:
-        raise RequestError(f"stop may hold at most {MOST_STOPS} texts", "stop")
-    if "" in found.stops:
-        raise RequestError("a stop text must not be empty", "stop")
     if found.stream_options is not None and not found.stream:
         raise RequestError("stream_options goes with stream", "stream_options")
     if found.stream_options is not None and found.stream_options.include_obfuscation:

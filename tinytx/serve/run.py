@@ -14,9 +14,8 @@ from contextlib import contextmanager
 import uvicorn
 
 from tinytx.serve.app import build
-from tinytx.serve.model import Model
 from tinytx.serve.protocol import Impatient
-from tinytx.serve.releases import Releases, Settings, load_model
+from tinytx.serve.releases import Releases, Settings
 from tinytx.serve.service import Service
 from tinytx.serve.systemd import listen, notify, watchdog
 
@@ -29,26 +28,28 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(service: Service, model: Model, settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. ``ready`` is called with the address once it answers.
+def serve(
+    service: Service, releases: Releases, settings: Settings, ready: Callable[[str], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT, at first what ``releases`` has loaded. ``ready`` is called
+    with the address once it answers.
 
     Raises :class:`PrerequisiteError` when the address cannot be had."""
     sock = listen(settings.host, settings.port)
     try:
-        asyncio.run(_serve(service, model, settings, sock, ready))
+        asyncio.run(_serve(service, releases, settings, sock, ready))
     finally:
         sock.close()
 
 
 async def _serve(
     service: Service,
-    model: Model,
+    releases: Releases,
     settings: Settings,
     sock: socket.socket,
     ready: Callable[[str], None],
 ) -> None:
-    releases = Releases(service, lambda: load_model(settings, prove=True)[0])
-    releases.begin(model)
+    releases.start()
     server = _Server(
         uvicorn.Config(
             build(service),

@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
+from tinytx.serve.forms import Refused
 from tinytx.serve.metrics import Metrics
 from tinytx.serve.model import Model
 from tinytx.serve.requests import RequestError
@@ -14,6 +16,16 @@ from tinytx.wording import counted
 LOCAL_NAMES = {"127.0.0.1", "localhost", "[::1]", ""}
 """A page whose own name was made to point here (DNS rebinding) asks by that name; HTTP/1.0 by
 none."""
+
+
+State = Literal["ok", "draining", "empty", "refused", "loading"]
+WHY: dict[State, str] = {
+    "draining": "the server is shutting down",
+    "empty": "no release is there yet",
+    "refused": "the only release cannot be served here",
+    "loading": "the model is being loaded",
+}
+"""A request finds no model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,23 +46,40 @@ class Limits:
 class Service:
     """What the routes share: the model that answers now, and the state of the server."""
 
-    def __init__(self, limits: Limits, token: str = "", *, local: bool = False) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        token: str = "",
+        *,
+        local: bool = False,
+        origins: frozenset[str] = frozenset(),
+    ) -> None:
         """``token``: who asks must show it, if it is not empty. ``local``: who asks must call the
-        server by a name of this machine (:data:`LOCAL_NAMES`)."""
-        self.limits, self.token, self.local = limits, token, local
+        server by a name of this machine (:data:`LOCAL_NAMES`). ``origins``: of other sites whose
+        pages may ask."""
+        self.limits, self.token, self.local, self.origins = limits, token, local, origins
         self.model: Model | None = None
         self.metrics = Metrics(lambda: self.model)
         self.draining = False
-        self.problem = ""
-        """Why the newest release is not the one that is served."""
+        self.empty = False
+        """Whether there is nothing to serve: no release is current in the store."""
+        self.refused: Refused | None = None
+        """The newest release, where it is not the one that is served, and why."""
         self.clients: Counter[str] = Counter()
 
     def current(self) -> Model:
         """The model, or :class:`RequestError` with status 503."""
         if self.model is None or self.draining:
-            why = "the server is shutting down" if self.draining else "the model is being loaded"
-            raise unavailable(why)
+            raise unavailable(WHY[self.state])
         return self.model
+
+    @property
+    def state(self) -> State:
+        if self.draining:
+            return "draining"
+        if self.model is not None:
+            return "ok"
+        return "empty" if self.empty else "refused" if self.refused else "loading"
 
     @contextmanager
     def admitted(self, client: str) -> Iterator[None]:

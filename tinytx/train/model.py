@@ -3,9 +3,10 @@
 Pre-norm RMSNorm (Zhang & Sennrich 2019, arXiv 1910.07467), rotary positions (Su et al. 2021,
 arXiv 2104.09864, the half-split form), SwiGLU (Shazeer 2020, arXiv 2002.05202), no biases, the
 embedding tied to the head. Each block also adds a row of its own table, looked up by the token
-(per-layer embeddings, as in Gemma 3n: Google 2025), and the first one a row that a hash of the
-token and the one before it chooses. A look-up costs no product, so these tables are weights that
-training and decoding get almost for free; docs/decisions/0025 and 0027 have the figures.
+(``block_tables``; per-layer embeddings, as in Gemma 3n: Google 2025), and the first one a row that
+a hash of the token and the one before it chooses (``pair_rows``). A look-up costs no product, so
+these tables are weights that training and decoding get almost for free; docs/decisions/0025 and
+0027 have the figures.
 Shapes: B batch, T tokens, D width, H heads, S head size, F hidden, V vocabulary.
 
 Attention is written out as two matrix products: at the short lengths trained here that is
@@ -109,7 +110,7 @@ class Block(nn.Module):
 
     def __init__(self, model: ModelSettings, vocab_size: int, dropout: float) -> None:
         super().__init__()
-        self.embedding = Table(vocab_size, model.width)
+        self.embedding = Table(vocab_size, model.width) if model.block_tables else None
         self.attention_norm = RMSNorm(model.width)
         self.attention = Attention(model)
         self.mlp_norm = RMSNorm(model.width)
@@ -117,7 +118,8 @@ class Block(nn.Module):
         self.dropout = SharedDropout(dropout, along=POSITIONS)
 
     def forward(self, x: Tensor, tokens: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
-        x = x + (self.embedding(tokens) * x.shape[-1] ** 0.5).to(x.dtype)
+        if self.embedding is not None:
+            x = x + (self.embedding(tokens) * x.shape[-1] ** 0.5).to(x.dtype)
         x = x + self.dropout(self.attention(self.attention_norm(x), cos, sin, mask))
         x = x + self.dropout(self.mlp(self.mlp_norm(x)))
         return x
@@ -211,12 +213,14 @@ class Transformer(nn.Module):
             yield block.mlp.down.weight, 1
 
     def tables(self) -> Iterator[Tensor]:
-        """What is only looked up: the table [V, D] of each block, and that of the pairs [R, D]."""
+        """What is only looked up: the table [V, D] of each block, if it has one, and that of the
+        pairs [R, D]."""
         if self.pairs is not None:
             yield self.pairs.weight
         for block in self.blocks:
             assert isinstance(block, Block)
-            yield block.embedding.weight
+            if block.embedding is not None:
+                yield block.embedding.weight
 
     def parameter_count(self) -> int:
         """The number of weights, the tied embedding counted once."""

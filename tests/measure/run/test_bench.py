@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -305,3 +306,32 @@ def test_scenarios_name_their_troubles() -> None:
     run = reports.ProcessRun(trouble="it hung")
     scenario = Scenario(name="memory", kind="memory", length=1, processes=[run])
     assert scenario.troubles == ["memory: it hung"]
+
+
+def test_a_bench_that_must_stop_stops_and_says_what_it_left_out(
+    tiny_bundle: Path, quick: Scenarios
+) -> None:
+    sleeps = (sys.executable, "-c", "import time; time.sleep(60)")
+    settings = BenchSettings(
+        scenarios=quick, worker=sleeps, stop_after=0.3, latency_first=True, time_limit=1.0
+    )
+    began = time.monotonic()
+    report = run_bench(tiny_bundle, load_budgets(), settings)
+    assert time.monotonic() - began < 30.0  # of 15 processes that take a minute each
+    troubles = [s.troubles for s in report.scenarios]
+    assert all(len(one) == 1 for one in troubles)
+    assert "hung" in troubles[1][0] and troubles[0][0] == "memory: not run: the time was up"
+    assert rows(report)["rss"][0] is rows(report)["next_token_p95"][0] is Verdict.INVALID
+
+
+def test_what_a_scenario_file_leaves_out_is_not_measured(
+    tiny_bundle: Path, quick: Scenarios
+) -> None:
+    fails = (sys.executable, "-c", "raise SystemExit(3)")
+    none = msgspec.structs.replace(
+        quick,
+        first_token=msgspec.structs.replace(quick.first_token, prompts=()),
+        end_to_end=msgspec.structs.replace(quick.end_to_end, samples=0),
+    )
+    report = run_bench(tiny_bundle, load_budgets(), BenchSettings(scenarios=none, worker=fails))
+    assert {s.kind for s in report.scenarios} == {"memory", "next_token"}

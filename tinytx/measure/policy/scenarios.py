@@ -11,6 +11,8 @@ from tinytx.errors import UsageError
 from tinytx.measure.policy.budgets import SCHEMA, check_keys, policy_file, read_toml
 
 SCENARIOS = "scenarios.toml"
+PROOF = "proof.toml"
+"""The few of a short proof."""
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Length = Annotated[int, Meta(ge=2, le=1_000_000)] | Literal["half", "longest"]
@@ -58,7 +60,7 @@ class FirstToken(_Section, frozen=True, kw_only=True):
     """A whole prompt and the first token after it."""
 
     prompts: tuple[Length, ...] = (16, "half", "longest")
-    """Prompt lengths in tokens; the longest leaves room for one token."""
+    """Prompt lengths in tokens; the longest leaves room for one token. None: not measured."""
     samples: Count = 64
 
 
@@ -67,7 +69,8 @@ class EndToEnd(_Section, frozen=True, kw_only=True):
 
     prompt: str = "Once upon a time there was"
     tokens: Count = 48
-    samples: Count = 16
+    samples: Annotated[int, Meta(ge=0, le=1_000_000)] = 16
+    """Generations per process; 0: not measured."""
 
 
 class WarmUp(_Section, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     bundle: str
     kind: str
-    """next_token, first_token, end_to_end or memory."""
+    """next_token, first_token, end_to_end, memory, attribution or golden."""
     length: int
     """Context length, prompt length or number of tokens, as the kind demands."""
     threads: int
@@ -86,6 +86,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of one end-to-end generation."""
     memory: Phases | None = None
     attribution: Attribution | None = None
+    golden: dict[Precision, int] = {}
+    """Golden tokens that this machine reproduces, by precision."""
+    differing: dict[Precision, str] = {}
+    """How each other model of the bundle computes something else here, or that it cannot run."""
     error: str = ""
     error_kind: str = ""
     """The class of ``tinytx.errors`` that the error belongs to."""

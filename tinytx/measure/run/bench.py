@@ -1,10 +1,12 @@
 """Bundle and budgets in, report out: plan the scenarios, run them in fresh processes, judge."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,7 +15,6 @@ from tinytx import __version__
 from tinytx.bundle import Bundle, Precision
 from tinytx.errors import BundleError
 from tinytx.measure.limits.canary import COMMAND, Guard, guard
-from tinytx.measure.limits.groups import Group
 from tinytx.measure.machine import conditions, facts
 from tinytx.measure.machine.watch import Watch, difference
 from tinytx.measure.memory.attribution import Attribution
@@ -61,6 +62,10 @@ class BenchSettings:
     """Seconds after which no more samples are added (processes still start and load)."""
     patience: float = 90.0
     """Seconds beyond its sampling time that a worker may take before it counts as hung."""
+    stop_after: float = math.inf
+    """Seconds after which no process starts or goes on; what was not measured says so."""
+    latency_first: bool = False
+    """Whether memory comes last: a model that is too slow may leave no time for it."""
     precision: Precision | None = None
     """Which of the bundle's models; None is the one that it loads by default."""
     scenarios: Scenarios | None = None
@@ -178,8 +183,9 @@ def _plan(bundle: Bundle, scenarios: Scenarios) -> list[_Plan]:
         plans.append(_Plan(f"next token at {length}", "next_token", length, weight=4))
     for length in lengths(scenarios.first_token.prompts, longest - 1):
         plans.append(_Plan(f"first token after {length}", "first_token", length))
-    tokens = scenarios.end_to_end.tokens
-    plans.append(_Plan(f"end to end, {tokens} tokens", "end_to_end", tokens))
+    if scenarios.end_to_end.samples:
+        tokens = scenarios.end_to_end.tokens
+        plans.append(_Plan(f"end to end, {tokens} tokens", "end_to_end", tokens))
     return plans
 
 
@@ -245,14 +251,20 @@ def _run_all(
     A process of the judged latency that others disturbed is measured once more, at the end.
     """
     deadline = time.monotonic() + settings.time_limit
+    end = time.monotonic() + settings.stop_after
     rounds = tasks.scenarios.processes.per_scenario
     queue = [(number, plan) for number in range(1, rounds + 1) for plan in plans]
+    if settings.latency_first:
+        queue.sort(key=lambda one: one[1].kind == "memory")
     for done, (number, plan) in enumerate(queue):  # which grows while it is worked off
         if progress:
             which = f"process {number} of {rounds}" if number <= rounds else "one process again"
             doing = f"{plan.name} ({which})"
             progress(Progress(done, len(queue), doing))
         if plan.broken:
+            continue
+        if time.monotonic() > end:
+            plan.processes.append(ProcessRun(trouble="not run: the time was up"))
             continue
         hung = sum(run.trouble.startswith(launch.HUNG) for p in plans for run in p.processes)
         if hung >= HUNG_LIMIT:
@@ -264,27 +276,21 @@ def _run_all(
         with guard.group() if plan.kind == "memory" else nullcontext() as group:
             again = sum(len(p.discarded) for p in plans) < REPEATS and number <= rounds
             repeat_until = deadline if again else 0.0
-            if _measure(plan, task, settings, watch, repeat_until, group):
+            timeout = min(settings.patience + 2.0 * task.seconds, max(end - time.monotonic(), 0.1))
+            start_one = partial(launch.run_worker, task, timeout, settings.worker, group)
+            if _measure(plan, start_one, watch, repeat_until):
                 queue.append((number + rounds, plan))
     if progress:
         progress(Progress(len(queue), len(queue), "done"))
 
 
-def _measure(
-    plan: _Plan,
-    task: Task,
-    settings: BenchSettings,
-    watch: Watch,
-    repeat_until: float,
-    group: Group | None,
-) -> bool:
+def _measure(plan: _Plan, start_one: Callable[[], ProcessRun], watch: Watch, until: float) -> bool:
     """Run one process; True when others disturbed it and one as long can end in time."""
     start = time.monotonic()
-    timeout = settings.patience + 2.0 * task.seconds
-    run = launch.run_worker(task, timeout, settings.worker, group)
+    run = start_one()
     watch.glance(plan.name)
     reason = _disturbed(plan, run, watch)
-    if not reason or 2.0 * time.monotonic() - start > repeat_until:
+    if not reason or 2.0 * time.monotonic() - start > until:
         plan.processes.append(run)
         return False
     plan.discarded.append(Discarded(run=run, reason=reason))

@@ -1,0 +1,1 @@
+"""``tinytx deploy``: a bundle onto devices."""

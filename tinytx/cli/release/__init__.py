@@ -1,0 +1,1 @@
+"""``tinytx release``: one file for each group of its subcommands."""

@@ -1,0 +1,1 @@
+"""On the workstation: a bundle and a device become a running release."""
