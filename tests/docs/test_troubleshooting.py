@@ -510,8 +510,8 @@ def test_with_a_token_a_server_listens_for_others(
     Path("token.txt").write_text("0123456789abcdef\n")
     started: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        "tinytx.cli.serve._serve",
-        lambda bundle, precision, token, options: started.append((token, options["host"])),
+        "tinytx.cli.serve.starting._serve",
+        lambda token, options: started.append((token, options["host"])),
     )
     entry.apply()
     assert started == [("0123456789abcdef", "0.0.0.0")]

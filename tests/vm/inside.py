@@ -1,8 +1,8 @@
 """Runs on the device: asks its service, and looks whether its store is whole. One JSON document.
 
-    python3 inside.py health SECONDS       wait so long for an answer
-    python3 inside.py ask SECONDS          one request after the other for so long
-    python3 inside.py whole                the hashes of all that ``current`` leads to
+python3 inside.py health SECONDS       wait so long for an answer
+python3 inside.py ask SECONDS          one request after the other for so long
+python3 inside.py whole                the hashes of all that ``current`` leads to
 """
 
 import hashlib
