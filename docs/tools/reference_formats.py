@@ -41,6 +41,9 @@ def files() -> list[File]:
     from tinytx.measure.policy.devices import Device
     from tinytx.measure.policy.scenarios import Scenarios
     from tinytx.measure.record.report import Report
+    from tinytx.release.policy import Policy
+    from tinytx.release.statement import Envelope, Statement
+    from tinytx.remote.devices import Device as Reached
     from tinytx.train.metrics import Metrics
 
     return [
@@ -51,20 +54,31 @@ def files() -> list[File]:
         File("Budgets: bench/budgets/*.toml", "Read by `tinytx bench --budgets`.", None),
         File("Devices: bench/devices/*.toml", "Read by `tinytx bench --device`.", Device),
         File("Scenarios: bench/scenarios.toml", "Read by `tinytx bench --scenarios`.", Scenarios),
+        File(
+            "Devices to deploy to: devices.toml",
+            "Read by `tinytx deploy` and the like on a workstation: `schema = 1`, and a table "
+            "`[devices.NAME]` with these keys for each device.",
+            Reached,
+        ),
+        File("Policy of a device: device.toml", "Beside a device's store of releases.", Policy),
+        File("Release: CHANNEL.json", "Written by `tinytx publish`, read by a device.", Envelope),
+        File("Statement", "The text in an envelope: canonical JSON, which is signed.", Statement),
     ]
 
 
 def page() -> str:
     """The whole page, as Markdown."""
     parts = [INTRODUCTION]
+    every = files()
     told: list[type] = []
-    for file in files():
+    for file in every:
         parts.append(f"## {file.title}\n\n{file.story}\n")
         if file.root is None:
             parts.append(_budgets())
             continue
         for kind in reachable(file.root):
-            if kind not in told:
+            elsewhere = kind is not file.root and any(kind is one.root for one in every)
+            if kind not in told and not elsewhere:
                 told.append(kind)
                 parts.append(_section(kind, file.root))
     return "\n".join(parts)
@@ -88,7 +102,7 @@ def reachable(root: type) -> list[type]:
 
 def fields(kind: type) -> list[tuple[str, Any, str]]:
     """Name, type and default of each field, as the document has them."""
-    rows = [(one.name, one.type, _default(one)) for one in _told(kind).fields]
+    rows = [(one.encode_name, one.type, _default(one)) for one in _told(kind).fields]
     if kind.__name__ != "Report":
         return rows
     from tinytx.measure.record.reading import _Flat
@@ -126,7 +140,7 @@ def _default(field: Any) -> str:
 
 
 def _section(kind: type, root: type) -> str:
-    head = "" if kind is root else f"\n### {kind.__name__.lstrip('_')}\n"
+    head = "" if kind is root else f"### {kind.__name__.lstrip('_')}\n\n"
     rows = []
     for name, told, default in fields(kind):
         range_ = types_told.bounds(told)
@@ -134,16 +148,23 @@ def _section(kind: type, root: type) -> str:
         shown = f"{type_}; {range_}" if range_ and range_ != "these values" else type_
         rows.append((code(name), shown, default, words(kind, name, told)))
     story = prose(docstrings.of_class(kind))
-    return f"{head}\n{story}\n\n{table(('field', 'type', 'default', 'what it is'), rows)}\n"
+    return f"{head}{story}\n\n{table(('field', 'type', 'default', 'what it is'), rows)}\n"
 
 
 def words(kind: type, name: str, told: Any) -> str:
     """What a field is."""
     name = name.removeprefix("machine.")
-    known = docstrings.fields(kind).get(name) or extra().get(kind.__name__, {}).get(name)
+    own = docstrings.fields(kind)
+    known = own.get(attribute(kind, name)) or extra().get(kind.__name__, {}).get(name)
     if not known and (inner := types_told.structs(told)):
         known = docstrings.of_class(inner[0])
     return prose(known) if known else UNDOCUMENTED
+
+
+def attribute(kind: type, name: str) -> str:
+    """What Python calls the field that a document calls ``name``."""
+    called = {one.encode_name: one.name for one in _told(kind).fields}
+    return called.get(name, name)
 
 
 @cache

@@ -11,6 +11,7 @@ PLAIN = {
     types.IntType: "whole number",
     types.FloatType: "number",
     types.StrType: "text",
+    types.DateTimeType: "moment (ISO 8601, with its zone)",
 }
 
 
@@ -48,7 +49,8 @@ def bounds(told: Any) -> str:
     if (pattern := getattr(told, "pattern", None)) is not None:
         found.append(f"matches `{pattern}`")
     if (longest := getattr(told, "max_length", None)) is not None:
-        found.append(f"at most {longest} of them")
+        what = "characters" if isinstance(told, types.StrType) else "of them"
+        found.append(f"at most {longest:,} {what}")
     return ", ".join(found)
 
 
@@ -66,6 +68,8 @@ def default(value: Any) -> str:
     """A default as one types it, in code; None is no value."""
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     if isinstance(value, float):
         return f"`{value:g}`"
     return f"`{value}`"
