@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.docs.blocks import blocks_of
 from tests.serve.process import Server, serving
 from tests.serve.schemas import Schemas
 from tinytx.cli.bench.command import command as bench
 from tinytx.cli.serve.command import command
 from tinytx.measure.policy.budgets import SERVED, load_budgets
 
-TEXT = (Path(__file__).parents[2] / "docs/serve.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+) run\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+PAGE = Path(__file__).parents[2] / "docs/serve.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+BLOCKS = blocks_of(PAGE)
 ADDRESS = "http://127.0.0.1:8765"
 
 
@@ -32,7 +34,7 @@ def typed(words: list[str]) -> str:
 
 
 def test_what_is_typed_in_a_shell_is_answered(server: Server) -> None:
-    (block,) = [block for kind, block in BLOCKS if kind == "sh"]
+    (block,) = [block.code for block in BLOCKS if block.kind == "sh run"]
     lines = [line for line in block.splitlines() if line]
     assert len(lines) == 6
     answers = []
@@ -57,7 +59,7 @@ def test_the_health_that_the_page_shows_is_as_the_server_tells_it(server: Server
 
 
 def test_what_is_run_in_python_prints_a_text(server: Server) -> None:
-    (block,) = [block for kind, block in BLOCKS if kind == "python"]
+    (block,) = [block.code for block in BLOCKS if block.kind == "python run"]
     script = block.replace(ADDRESS, server.address)
     assert typed([sys.executable, "-c", script]).strip()
 

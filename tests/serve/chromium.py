@@ -9,9 +9,12 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -24,6 +27,25 @@ WAIT = 20.0
 def find() -> str | None:
     """Where Chromium is, if it is."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@contextmanager
+def started(request: pytest.FixtureRequest, folder: Path) -> Iterator["Chromium"]:
+    """A browser for a test marked ``browser``; it skips where none is, unless they are wanted."""
+    wanted = "TINYTX_BROWSER_TESTS" in os.environ
+    if not wanted and "browser" not in request.config.getoption("markexpr"):
+        pytest.skip("takes half a minute: run with -m browser")
+    program = find()
+    if program is None:
+        why = "needs Debian's package chromium"
+        if wanted:
+            pytest.fail(why)
+        pytest.skip(why)
+    tab = Chromium(program, folder)
+    try:
+        yield tab
+    finally:
+        tab.close()
 
 
 class Chromium:

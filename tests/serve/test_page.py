@@ -1,6 +1,5 @@
 """The page at ``/``: what it is made of, and what it does in a real Chromium."""
 
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serve.chromium import Chromium, find
+from tests.serve.chromium import Chromium, started
 from tests.serve.process import Server, serving_slowly
 from tinytx.serve import page
 
@@ -45,20 +44,8 @@ def test_every_field_of_the_page_has_a_label() -> None:
 
 @pytest.fixture
 def browser(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Chromium]:
-    wanted = "TINYTX_BROWSER_TESTS" in os.environ
-    if not wanted and "browser" not in request.config.getoption("markexpr"):
-        pytest.skip("takes half a minute: run with -m browser")
-    program = find()
-    if program is None:
-        why = "needs Debian's package chromium"
-        if wanted:
-            pytest.fail(why)
-        pytest.skip(why)
-    tab = Chromium(program, tmp_path / "profile")
-    try:
+    with started(request, tmp_path / "profile") as tab:
         yield tab
-    finally:
-        tab.close()
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def quantise(matrix: Float, bits: int, block: int) -> Quantised:
 
 PRODUCT_BLOCK = 32
 """Of the matrices and the head: a width that it does not divide is padded. Blocks of 16 take half
-again as long (docs/log.md, 2026-11-26)."""
+again as long (docs/log/runtime.md, 2026-11-26)."""
 
 
 def row_block(width: int) -> int:

@@ -27,7 +27,7 @@ PYTHON = (3, 11)
 RUN_DISK = 50_000_000
 TRAIN_DISK = 2_000_000_000
 RUN_MEMORY = 100_000_000
-"""Bytes that `tinytx generate` and `verify` need with the largest models, see docs/log.md."""
+"""Bytes `tinytx generate` and `verify` need with the largest models (docs/log/measuring.md)."""
 MEASURE_MEMORY = 150_000_000
 """The bench's own process and one worker of it."""
 WORK_MEMORY = 750_000_000

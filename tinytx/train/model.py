@@ -154,7 +154,7 @@ class Transformer(nn.Module):
     def initialise(self, generator: torch.Generator) -> None:
         """Normal weights of deviation 1/sqrt(inputs); those that write to the residual stream are
         scaled by 1/sqrt(2 layers) more, as in GPT-2 (Radford et al. 2019). With GPT-2's own 0.02
-        the attention of the first block never woke up at this width (docs/log.md). The
+        the attention of the first block never woke up at this width (docs/log/model.md). The
         other tables begin at zero: at first each token enters by its embedding alone."""
         for name, parameter in self.named_parameters():
             if parameter.dim() < 2:

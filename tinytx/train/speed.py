@@ -1,6 +1,6 @@
 """How to train fast on this machine: arithmetic, compiler, allocator.
 
-Measured on 2 cores with AVX-512 (see docs/log.md): bfloat16 products 2.5 x float32,
+Measured on 2 cores with AVX-512 (see docs/log/training.md): bfloat16 products 2.5 x float32,
 torch.compile 1.3 x eager, and keeping freed memory instead of giving it back to the kernel
 1.25 x on top of that.
 """

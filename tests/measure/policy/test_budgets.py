@@ -199,6 +199,8 @@ def test_a_least_figure_passes_by_its_lower_bound(
 ) -> None:
     budget = Budget("throughput", Quantity(5.0, "tokens/s"), least=True)
     assert judge(budget, Figure(lower=lower, upper=upper)).verdict is verdict
+
+
 def test_a_name_means_the_installed_file_where_the_folder_may_not_be_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
