@@ -148,10 +148,10 @@ class Batch:
 
     def _first(self, n: int) -> _Rows:
         whole = self._whole_tiles(n)
-        arrays = self._tokens, self._pairs, self._positions
-        tokens, pairs, positions = (array[:whole] for array in arrays)
+        tokens, pairs, positions = self._tokens, self._pairs, self._positions
+        arrays: tuple[NDArray[Any], ...] = (tokens, pairs, positions)
         self._made[n] = _Rows(
-            self._bind(0, tokens, pairs, positions, self._logits[:whole]),
+            self._bind(0, tokens[:whole], pairs[:whole], positions[:whole], self._logits[:whole]),
             self._tokens[:n, 0],
             self._pairs[:n, 0],
             self._previous[:n],
