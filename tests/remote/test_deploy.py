@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.release.stores import made
 from tests.remote.bundles import with_file
 from tests.remote.device import Devices
 from tinytx.bundle import Bundle
@@ -174,12 +173,11 @@ def test_words_that_make_no_sense_are_wrong_usage(
     devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     devices.add("pi", "spare")
-    statement = made(bundle.parent / "other", "other")
     for words, says in (
         (["pi"], "give a DEVICE and a BUNDLE"),
         (["spair", str(bundle)], "has no device 'spair'; did you mean 'spare'?"),
         (["pi", str(bundle), "--statement", "x", "--sign", "y"], "not both"),
-        (["pi", str(bundle), "--sign", str(statement)], "there is no key"),
+        (["pi", str(bundle), "--sign", str(bundle.parent / "key")], "there is no key"),
         (["--prepare", "pi"], 'is of the way "plain"'),
     ):
         assert run(["deploy", *words]) == 64, words

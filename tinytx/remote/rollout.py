@@ -36,6 +36,8 @@ class Rollout:
         with ThreadPoolExecutor(max_workers=self.parallel) as pool:
             for canary in canaries:
                 self._all(pool, iter([canary]), 1)
+                if self.stop.is_set():
+                    break
                 if self._outcomes[canary.name].end != "committed":
                     why = f"{canary.name}, the canary, was not committed"
                     break
@@ -50,13 +52,13 @@ class Rollout:
 
     def _all(self, pool: ThreadPoolExecutor, devices: Iterator[Named], parallel: int) -> None:
         """So many at a time, while few enough have failed. Ctrl-C ends what runs, and returns."""
-        running: set[Future[Outcome]] = set()
+        running: set[Future[None]] = set()
         while True:
             try:
                 while len(running) < parallel and self._may_begin():
                     if (named := next(devices, None)) is None:
                         break
-                    running.add(pool.submit(self.work, named))
+                    running.add(pool.submit(self._one, named))
                 if not running:
                     return
                 ended, running = wait(running, return_when=FIRST_COMPLETED)
@@ -64,12 +66,16 @@ class Rollout:
                 self.stop.set()
                 continue
             for future in ended:
-                outcome = future.result()
-                self._outcomes[outcome.device] = outcome
-                self.done(outcome)
+                future.result()  # raises what can only be a bug
+
+    def _one(self, named: Named) -> None:
+        """Here, and not where it is waited for: Ctrl-C may come before anybody waits."""
+        outcome = self.work(named)
+        self._outcomes[named.name] = outcome
+        self.done(outcome)
 
     def _may_begin(self) -> bool:
-        failures = sum(_failed(outcome) for outcome in self._outcomes.values())
+        failures = sum(_failed(outcome) for outcome in list(self._outcomes.values()))
         return failures < self.max_failures and not self.stop.is_set()
 
     def _not_begun(self, named: Named, why: str) -> Outcome:
