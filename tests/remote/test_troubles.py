@@ -124,6 +124,7 @@ Host key verification failed.
         ),
         (1, "Traceback (most recent call last):\nValueError: x\n", Refused, "ValueError: x", ""),
         (3, "", Refused, "exit code 3 and no answer", ""),
+        (0, "", Lost, "gave no answer", ""),
     ],
 )
 def test_the_words_of_ssh_and_of_the_device_become_one_sentence(
