@@ -43,7 +43,7 @@ def test_each_device_has_a_row_and_those_without_an_answer_say_why(
     monkeypatch.setenv("COLUMNS", "160")
     devices.add("pi", "gone", "spare")
     lock = {"pid": 7, "since": "9 o'clock", "command": "release prove", "host": "pi"}
-    devices.plan("pi", says(FIRST, *BACK, lock=lock, notes=["its disk is slow"]))
+    devices.plan("pi", {**says(FIRST, *BACK, lock=lock, notes=["its disk is slow"]), "times": 2})
     devices.plan("gone", {"before": True, "err": "ssh: connect: No route to host\n"})
     way = {"release": SECOND, "state": "watched", "deadline_in": 20.0}
     old = {"clock": "1970-01-01T00:00:09Z", "system": "linux", "architecture": "", "python": ""}
