@@ -50,9 +50,9 @@ def tried(path: Path, command: str, patience: float = 0.0) -> Iterator[bool]:
 
 
 @contextmanager
-def held(path: Path, command: str, patience: float = PATIENCE) -> Iterator[None]:
+def held(path: Path, command: str, patience: float | None = None) -> Iterator[None]:
     """Hold the lock ``path``. Raises :class:`DeviceError`, which names who holds it."""
-    with tried(path, command, patience) as ours:
+    with tried(path, command, PATIENCE if patience is None else patience) as ours:
         if not ours:
             raise DeviceError(
                 f"{described(holder(path))} is at work on the store {path.parent}",

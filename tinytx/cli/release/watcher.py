@@ -27,22 +27,22 @@ def main(arguments: list[str]) -> int:
     from tinytx.release import watching
     from tinytx.release.store import Store
 
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     store, once, delay = Store(Path(arguments[0])), arguments[1] == "1", float(arguments[2])
     try:
         time.sleep(delay)
         watching.watch(store, once=once)
-    except KeyboardInterrupt:
-        return Interrupted.exit_code
     except TinytxError as error:
         logging.error("%s", error.message)
         return error.exit_code
     return 0
 
 
-def _on_sigterm(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _end(signum: int, frame: FrameType | None) -> None:
+    """At any instant: what is half done is the next recovery's."""
+    raise SystemExit(Interrupted.exit_code)
 
 
 if __name__ == "__main__":
