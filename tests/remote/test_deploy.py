@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,31 @@ def test_a_proof_that_fails_ends_with_its_code_and_the_devices_after_it_are_not_
     assert (spare["end"], spare["why"]) == ("not begun", "pi, the canary, was not committed")
     assert devices.calls(" switch ") == []
     assert {call["host"] for call in devices.calls()} == {"pi"}
+
+
+def test_a_device_that_wants_signatures_takes_what_is_signed_for_it_and_nothing_else(
+    devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    devices.add("pi")
+    key = devices.folder / "key"
+    keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)]
+    subprocess.run(keygen, check=True)
+    public = key.with_suffix(".pub").read_text()
+    signers = devices.folder / "stores/pi/allowed_signers"
+    signers.write_text(f'release namespaces="tinytx-release" {public}')
+    code, [told] = deploy(capsys, "pi", str(bundle))
+    assert (code, told["end"], told["state"]) == (9, "failed", "rolled-back")
+    assert "not signed" in told["why"]
+    invalid = {"error": "not proven", "exit_code": 8}
+    devices.plan("pi", {"in": " prove ", "before": True, "code": 8, "out": json.dumps(invalid)})
+    code, [told] = deploy(capsys, "pi", str(bundle), "--sign", str(key))
+    assert (code, told["why"]) == (8, "pi: not proven")  # so it was trusted, and installed
+    assert len(devices.calls(" statement ")) == 1
+    kept = (devices.folder / f"stores/pi/statements/{Bundle(bundle).id}.json").read_text()
+    assert '"serial": 1' in kept
+    secret = key.read_text().splitlines()[2]
+    for path in (devices.folder / "stores/pi/journal", devices.folder / "calls"):
+        assert secret not in path.read_text()
 
 
 def test_a_transfer_that_gets_nowhere_is_given_up_and_what_came_is_kept(
