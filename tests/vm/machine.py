@@ -44,7 +44,8 @@ class Machine:
     def _configure(self) -> None:
         """SSH aliases ``vm`` (root), ``pi`` and ``carrier``, and an ``ssh`` that reads them."""
         common = (
-            f"    HostName 127.0.0.1\n    Port {self.port}\n    IdentityFile {self.built}/id_ed25519\n"
+            f"    HostName 127.0.0.1\n    Port {self.port}\n"
+            f"    IdentityFile {self.built}/id_ed25519\n"
             "    IdentitiesOnly yes\n    StrictHostKeyChecking accept-new\n"
             f"    UserKnownHostsFile {self.work}/known_hosts\n    LogLevel ERROR\n"
         )
