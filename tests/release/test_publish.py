@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.release.altered import altered
 from tests.release.keys import DAY, make_key, typed
-from tinytx.bundle import Bundle
+from tests.release.killing import killed
+from tests.release.stores import made
+from tinytx.bundle import Bundle, parse_manifest
 from tinytx.cli.main import run
 from tinytx.errors import BundleError, DeviceError, UsageError
 from tinytx.release import publish as publishing
@@ -24,23 +25,29 @@ NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound bundle."""
+    return made(tmp_path_factory.mktemp("bundles") / "first", "first")
+
+
+@pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_key(tmp_path_factory.mktemp("keys") / "key")
 
 
 @pytest.fixture
-def wish(tiny_bundle: Path, tmp_path: Path, key: Path) -> Callable[..., Wish]:
-    def made(**changes: object) -> Wish:
-        facts = {"bundle": tiny_bundle, "folder": tmp_path / "site", "key": key, **changes}
+def wish(first: Path, tmp_path: Path, key: Path) -> Callable[..., Wish]:
+    def wished(**changes: object) -> Wish:
+        facts = {"bundle": first, "folder": tmp_path / "site", "key": key, **changes}
         return Wish(**facts)  # type: ignore[arg-type]
 
-    return made
+    return wished
 
 
 @pytest.fixture
-def other_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+def other_bundle(tmp_path: Path) -> Path:
     """Another release: one file differs."""
-    return altered(tiny_bundle, tmp_path / "other")
+    return made(tmp_path / "other", "other")
 
 
 def files_in(folder: Path) -> dict[str, tuple[int, int]]:
@@ -58,17 +65,17 @@ def said(folder: Path, channel: str = "stable") -> statement.Statement:
 
 
 def test_everything_a_device_needs_is_there_by_its_hash(
-    wish: Callable[..., Wish], tiny_bundle: Path, key: Path
+    wish: Callable[..., Wish], first: Path, key: Path
 ) -> None:
     done = publish(wish(), NOW)
-    folder, bundle = wish().folder, Bundle(tiny_bundle)
+    folder, bundle = wish().folder, Bundle(first)
     names = {facts.sha256 for facts in bundle.manifest.files.values()}
     assert {path.name for path in (folder / "files").iterdir()} == names
     for name in names:
         assert hashlib.sha256((folder / "files" / name).read_bytes()).hexdigest() == name
     (manifest,) = (folder / "manifests").iterdir()
     assert manifest.name == f"{bundle.id}.json"
-    assert manifest.read_bytes() == (tiny_bundle / "manifest.json").read_bytes()
+    assert manifest.read_bytes() == (first / "manifest.json").read_bytes()
     assert said(folder) == done.statement
     assert (done.statement.serial, done.statement.expires_at) == (1, NOW + 90 * DAY)
     assert (done.changed, done.files) == (True, len(names))
@@ -140,7 +147,7 @@ def test_serials_rise_through_all_channels_and_never_fall(
     publish(wish(serial=10), NOW)
     beta = publish(wish(bundle=other_bundle, channel="beta"), NOW)
     assert beta.statement.serial == 11
-    assert beta.files == 1, "what two bundles share is there once"
+    assert beta.files == 2, "what two bundles share is there once"
     for serial in (10, 11):
         with pytest.raises(UsageError, match="is not above 11"):
             publish(wish(bundle=other_bundle, serial=serial), NOW)
@@ -179,6 +186,30 @@ def test_a_publish_that_dies_leaves_the_channel_as_it_was(
             publish(wish(bundle=other_bundle), NOW)
     assert (wish().folder / "stable.json").read_bytes() == before
     assert publish(wish(bundle=other_bundle), NOW).statement.serial == 2
+
+
+def test_killed_at_every_step_it_leaves_a_channel_whose_release_is_whole(
+    wish: Callable[..., Wish], other_bundle: Path
+) -> None:
+    publish(wish(), NOW)
+    start, step = wish().folder.with_name("start"), 1
+    shutil.copytree(wish().folder, start)
+    new, seen = wish(bundle=other_bundle, key=None), set()
+    while killed(lambda: publish(new, NOW), step):
+        envelope = statement.unseal((new.folder / "stable.json").read_bytes())
+        seen.add(said(new.folder).bundle)
+        assert (envelope.signature == "") == (said(new.folder).bundle == Bundle(other_bundle).id)
+        manifest = new.folder / f"manifests/{said(new.folder).bundle}.json"
+        for facts in parse_manifest(manifest.read_bytes(), manifest).files.values():
+            content = (new.folder / "files" / facts.sha256).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == facts.sha256
+        assert publish(new, NOW).statement.bundle == Bundle(other_bundle).id
+        assert not list(new.folder.rglob(".*.tmp"))
+        shutil.rmtree(new.folder)
+        shutil.copytree(start, new.folder)
+        step += 1
+    assert step > 10
+    assert seen == {Bundle(wish().bundle).id, Bundle(other_bundle).id}
 
 
 def test_a_damaged_file_of_the_folder_is_written_again(wish: Callable[..., Wish]) -> None:
@@ -228,9 +259,9 @@ def test_a_file_of_somebody_else_is_not_overwritten(
 
 
 def test_who_names_no_key_must_say_that_it_is_unsigned(
-    tiny_bundle: Path, tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
+    first: Path, tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["publish", str(tiny_bundle), str(tmp_path / "site")]
+    words = ["publish", str(first), str(tmp_path / "site")]
     assert run(words) == 64
     assert "--unsigned" in capsys.readouterr().err
     assert run([*words, "--unsigned", "--key", str(key)]) == 64
@@ -255,14 +286,14 @@ def test_who_names_no_key_must_say_that_it_is_unsigned(
     ],
 )
 def test_wrong_words_are_refused_before_anything_is_announced(
-    tiny_bundle: Path,
+    first: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     flags: list[str],
     told: str,
 ) -> None:
-    flags = [flag.format(bundle=tiny_bundle) for flag in flags]
-    assert run(["publish", str(tiny_bundle), str(tmp_path / "site"), *flags]) == 64
+    flags = [flag.format(bundle=first) for flag in flags]
+    assert run(["publish", str(first), str(tmp_path / "site"), *flags]) == 64
     assert told in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.json"))
 

@@ -114,7 +114,9 @@ def test_what_current_leads_to_may_be_nothing_or_another_bundle(
         (shelf.root / "next").symlink_to(target)
         (shelf.root / "next").rename(shelf.root / "current")
         name = Path(target).name
-        found = wait_until(server, lambda found, name=name: (found["refused"] or {}).get("release") == name)
+        found = wait_until(
+            server, lambda found, name=name: (found["refused"] or {}).get("release") == name
+        )
         assert found["status"] == "refused"
     (shelf.root / "releases" / ("f" * 64)).symlink_to(two[0])
     (shelf.root / "releases" / ("e" * 64)).mkdir()

@@ -7,6 +7,7 @@ from typing import Any
 from tinytx import __version__
 from tinytx.errors import TinytxError
 from tinytx.release import clock, disk, journal, lock, states
+from tinytx.release.controller import IGNORED, memory_controller
 from tinytx.release.policy import Policy
 from tinytx.release.states import Entry
 from tinytx.release.store import Store
@@ -25,6 +26,8 @@ def status(store: Store, notes: list[str]) -> dict[str, Any]:
     policy = _policy(store, notes)
     entries = reading.entries
     notes += _transfers(store)
+    if not memory_controller():
+        notes.append(IGNORED)
     return {
         "schema": SCHEMA,
         "tinytx": __version__,

@@ -3,8 +3,8 @@
 import codecs
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
 
+from tinytx.serve.forms import Choice, CompletionAnswer, ErrorAnswer, Finish, Logprobs, Usage
 from tinytx.serve.generation import Generation, Likelihood
 from tinytx.serve.requests import RequestError
 
@@ -25,10 +25,15 @@ class Told:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._told = 0
 
-    def upto(self, found: Sequence[Likelihood], length: int) -> dict[str, list[Any]]:
+    def upto(self, found: Sequence[Likelihood], length: int) -> Logprobs:
         """Those of ``found`` not told yet that begin in the first ``length`` characters."""
-        names = ("tokens", "token_logprobs", "top_logprobs", "text_offset", "bytes")
-        rows: dict[str, list[Any]] = {name: [] for name in names}
+        rows: Logprobs = {
+            "tokens": [],
+            "token_logprobs": [],
+            "top_logprobs": [],
+            "text_offset": [],
+            "bytes": [],
+        }
         while self._told < len(found) and self._offset < length:
             one = found[self._told]
             data = self._table[one.token]
@@ -50,27 +55,42 @@ def token_text(data: bytes) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 
 
-def head(identity: str, created: int, model: str) -> dict[str, Any]:
-    """What every answer and every chunk of one request begins with."""
-    return {"id": identity, "object": "text_completion", "created": created, "model": model}
+def completion(
+    identity: str, created: int, model: str, choices: list[Choice], used: Usage | None = None
+) -> CompletionAnswer:
+    """An answer, or one event of a stream."""
+    made: CompletionAnswer = {
+        "id": identity,
+        "object": "text_completion",
+        "created": created,
+        "model": model,
+        "choices": choices,
+    }
+    if used is not None:
+        made["usage"] = used
+    return made
 
 
-def choice(
-    index: int, text: str, reason: str | None, told: dict[str, list[Any]] | None
-) -> dict[str, Any]:
+def choice(index: int, text: str, reason: Finish | None, told: Logprobs | None) -> Choice:
     return {"index": index, "text": text, "logprobs": told, "finish_reason": reason}
 
 
-def usage(prompts: Iterable[int], generations: Iterable[Generation]) -> dict[str, int]:
+def usage(prompts: Iterable[int], generations: Iterable[Generation]) -> Usage:
     """Tokens of the prompts, each counted once, and of everything generated."""
     before, after = sum(prompts), sum(len(g.tokens) for g in generations)
     return {"prompt_tokens": before, "completion_tokens": after, "total_tokens": before + after}
 
 
-def error(found: RequestError) -> dict[str, Any]:
+def error(found: RequestError) -> ErrorAnswer:
     """An error as the interface has it."""
-    told = {"message": found.message, "type": found.kind, "param": found.field, "code": found.code}
-    return {"error": told}
+    return {
+        "error": {
+            "message": found.message,
+            "type": found.kind,
+            "param": found.field,
+            "code": found.code,
+        }
+    }
 
 
 def dump(document: object) -> bytes:

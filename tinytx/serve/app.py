@@ -15,8 +15,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tinytx.serve import answers, page
+from tinytx.serve import answers, openapi, page
 from tinytx.serve.completions import Answer, ClientGone, Listening, problem
+from tinytx.serve.forms import Health, ModelCard, ModelList, ScoreAnswer
 from tinytx.serve.loop import Draining, QueueFull
 from tinytx.serve.model import Model
 from tinytx.serve.origins import Origins
@@ -39,6 +40,7 @@ def build(service: Service) -> Any:
         Route("/v1/models/{name}", _endpoint(service, one_model), methods=["GET"]),
         Route("/health", _endpoint(service, health, open_to_all=True), methods=["GET"]),
         Route("/metrics", _endpoint(service, metrics), methods=["GET"]),
+        Route("/openapi.json", _endpoint(service, description), methods=["GET"]),
     ]
     handlers: Any = {HTTPException: _not_found, Exception: _broken}
     application = Starlette(routes=routes, exception_handlers=handlers)
@@ -77,7 +79,7 @@ def _endpoint(service: Service, handler: Handler, *, open_to_all: bool = False) 
                 return
             seconds = time.perf_counter() - began
             service.metrics.answered(self.scope["path"], code, seconds)
-            path = quote(self.scope["path"])  # no line of the log ends within it
+            path = quote(self.scope["path"][:200])  # no line of the log ends within it
             log.info("%s %s %d %.1f ms", request.method, path, code, 1e3 * seconds)
 
         async def send_answer(self, request: Request) -> int:
@@ -109,9 +111,9 @@ def _authorise(service: Service, request: Request) -> None:
         )
     if not service.token:
         return
-    given = request.headers.get("authorization", "")
-    wanted = f"Bearer {service.token}"
-    if not hmac.compare_digest(given.encode(), wanted.encode()):
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    known = hmac.compare_digest(given.strip().encode(), service.token.encode())
+    if scheme.lower() != "bearer" or not known:
         raise RequestError(
             "a valid token is needed: Authorization: Bearer TOKEN",
             status=401,
@@ -145,11 +147,13 @@ UNSUPPORTED = {
 async def _not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.scope["path"]
-    if error.status_code == 405:
-        message = f"{request.method} is not what {path} takes"
-    else:
+    if error.status_code != 405:
         message = UNSUPPORTED.get(path, f"there is no {path[:100]} here")
-    return failed(RequestError(message, status=error.status_code, code="not_found"))
+        return failed(RequestError(message, status=error.status_code, code="not_found"))
+    message = f"{request.method[:20]} is not what {path[:100]} takes"
+    response = failed(RequestError(message, status=405, code="method_not_allowed"))
+    response.headers.update(error.headers or {})  # Allow
+    return response
 
 
 async def _broken(request: Request, error: Exception) -> Response:
@@ -161,6 +165,8 @@ async def _broken(request: Request, error: Exception) -> Response:
 
 async def read_body(service: Service, request: Request) -> bytes:
     """The body, within the limits. Raises :class:`RequestError`."""
+    if "content-length" in request.headers and "transfer-encoding" in request.headers:
+        raise RequestError("a body has a Content-Length or is chunked, not both")  # RFC 9112, 6.1
     limit = service.limits.body_bytes
     too_large = RequestError(f"the body has more than {limit} bytes", status=413)
     if int(request.headers.get("content-length") or 0) > limit:
@@ -202,7 +208,8 @@ async def score(service: Service, request: Request) -> Any:
     model.check_name(asked.model)
     nats, tokens = 0.0, 0
     with model.loop.staying():  # the next model may come between two windows
-        for generation in model.scoring(asked.text, service.deadline()):
+        deadline = service.deadline()
+        for generation in model.scoring(await model.ids_of(asked.text), deadline):
             _submit(model, [generation])
             async with Listening(request.receive, [generation]) as client:
                 await client.all()
@@ -211,19 +218,18 @@ async def score(service: Service, request: Request) -> Any:
             nats -= sum(one.logprob for one in generation.likelihoods)
             tokens += len(generation.likelihoods)
     size = len(asked.text.encode())
-    return _json(
-        {
-            "object": "score",
-            "model": model.name,
-            "bits_per_byte": nats / 0.6931471805599453 / size,
-            "nats": nats,
-            "tokens": tokens,
-            "bytes": size,
-        }
-    )
+    found: ScoreAnswer = {
+        "object": "score",
+        "model": model.name,
+        "bits_per_byte": nats / 0.6931471805599453 / size,
+        "nats": nats,
+        "tokens": tokens,
+        "bytes": size,
+    }
+    return _json(found)
 
 
-def _model_card(model: Model) -> dict[str, Any]:
+def _model_card(model: Model) -> ModelCard:
     manifest = model.bundle.manifest
     return {
         "id": model.name,
@@ -239,7 +245,8 @@ def _model_card(model: Model) -> dict[str, Any]:
 
 
 async def models(service: Service, request: Request) -> Response:
-    return _json({"object": "list", "data": [_model_card(service.current())]})
+    found: ModelList = {"object": "list", "data": [_model_card(service.current())]}
+    return _json(found)
 
 
 async def one_model(service: Service, request: Request) -> Response:
@@ -251,7 +258,7 @@ async def one_model(service: Service, request: Request) -> Response:
 async def health(service: Service, request: Request) -> Response:
     """200 when a request would be taken, else 503; open to all, so that a watch needs no token."""
     model = service.model
-    document: dict[str, Any] = {
+    document: Health = {
         "status": service.state,
         "problem": _problem(service),
         "refused": service.refused,
@@ -276,6 +283,10 @@ def _problem(service: Service) -> str | None:
 
 async def front(service: Service, request: Request) -> Response:
     return page.response()
+
+
+async def description(service: Service, request: Request) -> Response:
+    return _json(openapi.describe(token=bool(service.token)))
 
 
 async def metrics(service: Service, request: Request) -> Response:

@@ -8,9 +8,11 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tinytx.serve import answers
+from tinytx.serve.forms import Choice, Usage
 from tinytx.serve.generation import Generation
 from tinytx.serve.model import Model
 from tinytx.serve.requests import Completion, RequestError
@@ -81,7 +83,8 @@ class Answer:
     ) -> None:
         self._service, self._model, self._asked = service, model, asked
         self._generations = generations
-        self._head = answers.head(f"cmpl-{uuid.uuid4().hex}", int(time.time()), model.name)
+        identity, now = f"cmpl-{uuid.uuid4().hex}", int(time.time())
+        self._made = partial(answers.completion, identity, now, model.name)
         table = model.tokenizer.piece_bytes
         self._echoes = [self._echo(g) for g in generations]
         self._told = [answers.Told(table, self._skipped(i)) for i in range(len(generations))]
@@ -114,7 +117,7 @@ class Answer:
             if generation.reason in ("failed", "deadline"):
                 return await self._failed(generation, send)
         choices = [self._choice(i, last=True) for i in range(len(self._generations))]
-        document = {**self._head, "choices": choices, "usage": self._usage()}
+        document = self._made(choices, self._usage())
         await self._send(send, 200, answers.dump(document), b"application/json")
         return 200
 
@@ -124,7 +127,7 @@ class Answer:
         await self._send(send, found.status, body, b"application/json")
         return found.status
 
-    def _choice(self, i: int, *, last: bool) -> dict[str, Any]:
+    def _choice(self, i: int, *, last: bool) -> Choice:
         """What has come since the last call, as one choice."""
         generation = self._generations[i]
         text = generation.take()
@@ -134,9 +137,11 @@ class Answer:
         told = None
         if self._asked.logprobs is not None:
             told = self._told[i].upto(generation.likelihoods, self._given[i])
-        return answers.choice(i, text, generation.reason if last else None, told)
+        reason = generation.reason if last else None
+        assert reason in (None, "length", "stop")
+        return answers.choice(i, text, reason, told)
 
-    def _usage(self) -> dict[str, int]:
+    def _usage(self) -> Usage:
         each = self._asked.n or 1
         prompts = [len(g.ids) + len(g.forced) - 1 for g in self._generations[::each]]
         return answers.usage(prompts, self._generations)
@@ -166,22 +171,21 @@ class Answer:
                 return [*events, answers.event(answers.error(problem(generation)))]
             chosen = self._choice(i, last=reason is not None)
             if chosen["text"] or reason:
-                events.append(answers.event({**self._head, "choices": [chosen], **self._so_far()}))
+                events.append(answers.event(self._made([chosen], self._so_far())))
             if reason:
                 unfinished.remove(i)
         return events
 
-    def _so_far(self) -> dict[str, Any]:
+    def _so_far(self) -> Usage | None:
         options = self._asked.stream_options
         wanted = options is not None and options.continuous_usage_stats
-        return {"usage": self._usage()} if wanted else {}
+        return self._usage() if wanted else None
 
     def _ending(self) -> list[bytes]:
         options = self._asked.stream_options
         last = [answers.DONE]
         if options is not None and options.include_usage:
-            document = {**self._head, "choices": [], "usage": self._usage()}
-            last.insert(0, answers.event(document))
+            last.insert(0, answers.event(self._made([], self._usage())))
         return last
 
     async def _send(self, send: Send, status: int, body: bytes, kind: bytes) -> None:

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from tinytx.serve.model import Model
 
-KNOWN = ("/", "/v1/completions", "/v1/score", "/v1/models", "/health", "/metrics")
+KNOWN = ("/", "/v1/completions", "/v1/score", "/v1/models", "/health", "/metrics", "/openapi.json")
 SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 
 

@@ -19,7 +19,7 @@ from tinytx.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 LINGER_SECONDS = 1.0
-"""For the last answers of a model that has given way to be sent, before its memory is given back."""
+"""For the last answers of a model that gave way to be sent, before its memory is given back."""
 
 
 @dataclass(frozen=True, kw_only=True)

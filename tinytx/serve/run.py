@@ -6,6 +6,7 @@ then ends with 0.
 """
 
 import asyncio
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -19,6 +20,19 @@ from tinytx.serve.releases import Releases, Settings
 from tinytx.serve.service import Service
 from tinytx.serve.systemd import listen, notify, watchdog
 
+DESCRIPTORS = 4_096
+"""Wanted: those of all connections, and of as many again that are accepted and turned away."""
+
+
+def _protocol() -> type[Impatient]:
+    """As many connections as fit beside the files that are open besides."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= allowed < DESCRIPTORS:
+        allowed = DESCRIPTORS if most < 0 else min(most, DESCRIPTORS)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+    bound = Impatient.most if allowed < 0 else min(Impatient.most, max(allowed // 2, 8))
+    return type("Bounded", (Impatient,), {"most": bound})
+
 
 class _Server(uvicorn.Server):
     """uvicorn without its signals: it would end with -15 after a clean stop."""
@@ -31,8 +45,8 @@ class _Server(uvicorn.Server):
 def serve(
     service: Service, releases: Releases, settings: Settings, ready: Callable[[str], None]
 ) -> None:
-    """Serve until SIGTERM or SIGINT, at first what ``releases`` has loaded. ``ready`` is called with
-    the address once it answers.
+    """Serve until SIGTERM or SIGINT, at first what ``releases`` has loaded. ``ready`` is called
+    with the address once it answers.
 
     Raises :class:`PrerequisiteError` when the address cannot be had."""
     sock = listen(settings.host, settings.port)
@@ -53,7 +67,7 @@ async def _serve(
     server = _Server(
         uvicorn.Config(
             build(service),
-            http=Impatient,
+            http=_protocol(),
             ws="none",
             loop="asyncio",
             log_config=None,

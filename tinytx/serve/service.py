@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+from tinytx.serve.forms import Refused
 from tinytx.serve.metrics import Metrics
 from tinytx.serve.model import Model
 from tinytx.serve.requests import RequestError
@@ -62,7 +63,7 @@ class Service:
         self.draining = False
         self.empty = False
         """Whether there is nothing to serve: no release is current in the store."""
-        self.refused: dict[str, str] | None = None
+        self.refused: Refused | None = None
         """The newest release, where it is not the one that is served, and why."""
         self.clients: Counter[str] = Counter()
 

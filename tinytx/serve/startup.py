@@ -2,10 +2,10 @@
 same bits in any company.
 
 A quantised product may have other bits for a row alone than for the same row beside others: that
-depends on the processor and on the shape. Then a text would depend on who else is being served. Such
-products work on tiles of rows, and have other bits in an incomplete tile: so where whole tiles mend
-it, idle rows fill them up, and else such a precision is not taken. float32 has been the same on
-every processor that was tried.
+depends on the processor and on the shape. Then a text would depend on who else is being served.
+Such products work on tiles of rows, and have other bits in an incomplete tile: so where whole tiles
+mend it, idle rows fill them up, and else such a precision is not taken. float32 has been the same
+on every processor that was tried.
 """
 
 import logging

@@ -26,7 +26,8 @@ class Store:
         """Raises :class:`UsageError` when there is no such folder."""
         if not root.is_dir():
             raise UsageError(
-                f"--store: {root} is no folder", "`tinytx release status --store` says what is there"
+                f"--store: {root} is no folder",
+                "`tinytx release status --store` says what is there",
             )
         self.root = root
 

@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "switch": ("steps", "let the service take it; the watch then commits it or takes it back"),
     "commit": ("steps", "put the release on trial in force by hand"),
     "rollback": ("steps", "back to the release before"),
+    "pull": ("pull", "ask a published folder for the channel's release, and try it"),
     "status": ("care", "what is served, what is on its way, and why"),
     "watch": ("care", "watch what is switched to, and decide"),
     "recover": ("care", "finish or undo what a dead process left"),

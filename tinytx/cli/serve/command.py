@@ -7,6 +7,7 @@ import click
 
 from tinytx.cli.common import json_option, precision_option, quiet_option
 
+
 @click.command(name="serve")
 @click.argument("bundle", metavar="[BUNDLE]", required=False, type=click.Path(path_type=Path))
 @click.option(

@@ -1,0 +1,134 @@
+"""The machine as a workstation sees it: ``tinytx deploy`` from here, questions to it, bundles."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from machine import Machine
+
+from tinytx.bundle import Bundle, FileFacts, Golden, encode, identify
+
+ROOT = Path(__file__).parents[2]
+INPUT = "/root/input"
+REASON = "an emulated device"
+SETTLED = 400
+DESCRIPTION = b"\x32\x03two"
+"""ONNX: the model's field doc_string. It changes nothing but the file."""
+
+
+class Device:
+    """What the scenarios use."""
+
+    def __init__(self, machine: Machine, bundle: Path, wheels: Path) -> None:
+        self.machine, self.wheels = machine, wheels
+        self.ssh = machine.ssh
+        self.bundles = _variants(bundle, machine.work / "bundles")
+        self.devices = machine.work / "devices.toml"
+        self.devices.write_text('schema = 1\n[devices.vm]\nhost = "carrier"\nway = "systemd"\n')
+
+    def prepare(self, *flags: str, check: bool = True) -> str:
+        """``prepare.sh`` there, what it said."""
+        words = ["sh", f"{INPUT}/deploy/prepare.sh", *flags]
+        ended = self.ssh(" ".join(words), timeout=1200, check=check)
+        return ended.stdout + ended.stderr
+
+    def send_input(self) -> None:
+        """The folder deploy/, the wheels, and what is asked there."""
+        inside = Path(__file__).parent / "inside.py"
+        self.machine.send([ROOT / "deploy", self.wheels, inside], INPUT)
+
+    def inside(self, *words: str) -> dict[str, Any]:
+        """An answer of inside.py there."""
+        said = self.ssh(f"python3 {INPUT}/inside.py {' '.join(words)}", timeout=600)
+        return dict(json.loads(said.stdout))
+
+    def tinytx(self, *words: str, timeout: float = 900) -> "subprocess.CompletedProcess[str]":
+        """A command of the workstation."""
+        with self.begun(*words) as process:
+            out, err = process.communicate(timeout=timeout)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def begun(self, *words: str) -> "subprocess.Popen[str]":
+        """The same, not waited for; a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tinytx.cli.main", *words],
+            env={**self.machine.environment, "TINYTX_DEVICES": str(self.devices)},
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def deploy_words(self, name: str) -> tuple[str, ...]:
+        return ("deploy", "vm", str(self.bundles[name]), "--allow-invalid", REASON, "--json")
+
+    def deploy(self, name: str) -> "subprocess.CompletedProcess[str]":
+        return self.tinytx(*self.deploy_words(name))
+
+    def id(self, name: str) -> str:
+        return Bundle(self.bundles[name]).id
+
+    def status(self) -> dict[str, Any]:
+        """``tinytx release status`` there, in carrier's name as a workstation asks."""
+        said = self.ssh(
+            "sudo -n -u tinytx /opt/tinytx/bin/tinytx release status --json", "carrier", timeout=120
+        )
+        return dict(json.loads(said.stdout))
+
+    def settled(self) -> dict[str, Any]:
+        """Its status once nothing is on trial any more."""
+        until = time.monotonic() + SETTLED
+        while (told := self.status())["deployment"] is not None:
+            assert time.monotonic() < until, f"still on trial: {told}"
+            time.sleep(2)
+        return told
+
+    def serves(self, seconds: float = 240) -> str:
+        """The release that is answered with, once one is."""
+        until = time.monotonic() + seconds
+        while (said := self.inside("health", "60")).get("status") != "ok":
+            assert time.monotonic() < until, f"nothing is served: {said}"
+            time.sleep(1)
+        return str(said["release"])
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """A workstation that vanishes: the command and its ssh."""
+    with process:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _variants(bundle: Path, folder: Path) -> dict[str, Path]:
+    """``one`` and ``two`` are equally good and have no graph in common, so that all of it is sent;
+    ``bad`` has golden tokens that no machine reproduces."""
+    shutil.rmtree(folder, ignore_errors=True)
+    made = {name: folder / name for name in ("one", "two", "bad")}
+    for path in made.values():
+        shutil.copytree(bundle, path)
+    for graph in made["two"].glob("*.onnx"):
+        graph.write_bytes(graph.read_bytes() + DESCRIPTION)
+    golden = json.loads((bundle / "golden.json").read_text())
+    for case in sum(golden.get("variants", {}).values(), golden["cases"]):
+        case["prompt"] += " and"
+    (made["bad"] / "golden.json").write_bytes(encode(msgspec.convert(golden, Golden)))
+    for path in (made["two"], made["bad"]):
+        _reseal(path)
+    return made
+
+
+def _reseal(folder: Path) -> None:
+    manifest = Bundle(folder).manifest
+    files = {}
+    for name in manifest.files:
+        raw = (folder / name).read_bytes()
+        files[name] = FileFacts(sha256=hashlib.sha256(raw).hexdigest(), size=len(raw))
+    unsealed = msgspec.structs.replace(manifest, files=files, id="")
+    sealed = msgspec.structs.replace(unsealed, id=identify(unsealed))
+    (folder / "manifest.json").write_bytes(encode(sealed))
