@@ -118,11 +118,11 @@ def pip(*arguments: str, before: str = "") -> str:
     """What the real pip says to a dry installation; of indexes it knows those that it is given."""
     start = "from pip._internal.cli.main import main; main(sys.argv[1:])"
     code = "; ".join(filter(None, ("import sys", before, start)))
-    plain = {name: text for name, text in os.environ.items() if not name.startswith("PIP_")}
+    clean = {name: text for name, text in os.environ.items() if not name.startswith("PIP_")}
+    clean |= {"PIP_CONFIG_FILE": os.devnull, "NO_PROXY": "*"}
     offline = [] if "--index-url" in arguments else ["--no-index"]
+    words = [sys.executable, "-c", code, "install", "--dry-run", "--ignore-installed", *offline]
     ended = subprocess.run(
-        [sys.executable, "-c", code, "install", "--dry-run", "--ignore-installed", *offline,
-         *arguments],
-        env={**plain, "PIP_CONFIG_FILE": os.devnull, "NO_PROXY": "*"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [*words, *arguments], env=clean, capture_output=True, text=True, check=False
+    )
     return ended.stdout + ended.stderr
