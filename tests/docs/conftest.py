@@ -2,7 +2,7 @@
 
 import pytest
 
-WHY = "trains the guide's models, two minutes: run with -m guide"
+WHY = "trains the guide's models, three minutes: run with -m guide"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
