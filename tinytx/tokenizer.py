@@ -50,6 +50,11 @@ class Tokenizer:
         except OSError as error:
             raise TokenizerError(f"cannot read {path}: {error.strerror}") from error
 
+    @property
+    def model(self) -> bytes:
+        """The model that it was made from."""
+        return bytes(self._processor.serialized_model_proto())
+
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text``, without a start token."""
         ids: list[int] = []

@@ -202,6 +202,27 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         _remove(temporary)
 
 
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """A new folder below ``parent`` that is gone when the block ends."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".work.", suffix=".tmp", dir=parent))
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+def move_durably(path: Path, target: Path) -> None:
+    """Let a finished file on the same file system take the place of ``target``, whole or not at
+    all, as :func:`atomic_file` does."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    path.chmod(0o644)
+    path.replace(target)
+    _sync_directory(target.parent)
+
+
 def _take_place(new: Path, path: Path) -> None:
     """Rename ``new`` to ``path``; what was there is then called ``new``, or is gone."""
     if not os.path.lexists(path):

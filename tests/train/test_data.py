@@ -8,10 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinytx.errors import CorpusError, TokenizerError
-from tinytx.tokenizer import Tokenizer
-from tinytx.train import data
-from tinytx.train.data import EpochOrder, evaluation_batches, open_tokens, write_tokens
+from tinytx.errors import CorpusError
+from tinytx.train.data import EpochOrder, evaluation_batches, open_tokens
 
 
 @st.composite
@@ -87,58 +85,6 @@ def test_an_evaluation_predicts_every_token_but_the_first_exactly_once_and_in_or
     assert predicted == list(range(1, count))
 
 
-def test_a_token_file_holds_the_start_token_and_the_whole_text(
-    story_file: Path, tokenizer: Tokenizer, tmp_path: Path
-) -> None:
-    target = tmp_path / "deep" / "train.bin"
-    count = write_tokens(story_file, tokenizer, target)
-    tokens = open_tokens(target)
-    assert tokens.dtype == np.dtype("<u2")
-    assert len(tokens) == count == target.stat().st_size // 2
-    assert tokens[0] == tokenizer.start_id
-    assert tokenizer.decode(tokens[1:].tolist()) == story_file.read_text(encoding="utf-8")
-
-
-def test_large_ids_survive_the_file(tmp_path: Path) -> None:
-    class Wide:
-        start_id = 65_534
-
-        def encode(self, text: str) -> list[int]:
-            return [65_533, 300, 0]
-
-    text = tmp_path / "text"
-    text.write_text("x")
-    write_tokens(text, Wide(), tmp_path / "t.bin")  # type: ignore[arg-type]
-    assert open_tokens(tmp_path / "t.bin").tolist() == [65_534, 65_533, 300, 0]
-
-
-def test_carriage_returns_in_a_text_are_tokens_like_any_other(
-    tokenizer: Tokenizer, tmp_path: Path
-) -> None:
-    text, target = tmp_path / "text", tmp_path / "tokens.bin"
-    text.write_bytes(b"uno\r\ndos\rtres\n")
-    write_tokens(text, tokenizer, target)
-    assert tokenizer.decode(open_tokens(target)[1:].tolist()) == "uno\r\ndos\rtres\n"
-
-
 def test_a_token_file_that_is_missing_is_a_corpus_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="cannot read the tokens"):
         open_tokens(tmp_path / "none.bin")
-
-
-def test_a_failed_write_keeps_the_old_token_file(
-    story_file: Path, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "train.bin"
-    target.write_bytes(b"old")
-
-    class Full(Tokenizer):
-        def encode(self, text: str) -> list[int]:
-            raise OSError(28, "No space left on device")
-
-    full = Full.__new__(Full)
-    full.start_id = 1
-    with pytest.raises(TokenizerError, match="cannot write the tokens: No space left"):
-        data.write_tokens(story_file, full, target)
-    assert target.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [target]

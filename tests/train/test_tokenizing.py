@@ -1,5 +1,6 @@
 """Training a tokenizer: what a text supports, determinism, and interruption."""
 
+import math
 import random
 import re
 import subprocess
@@ -198,7 +199,7 @@ def test_a_sample_has_the_size_and_order_and_no_sentence_is_preferred(
     monkeypatch.setattr(tokenizing, "SENTENCES", 100)
     for seed in range(400):
         monkeypatch.setattr(tokenizing, "SAMPLE_SEED", seed)
-        sample = [int(line) for line in tokenizing._sample(text, 1_000)]
+        sample = [int(line) for line in tokenizing._sample(text, tokenizing._survey(text))]
         assert len(sample) == 100
         assert sample == sorted(set(sample))
         drawn.update(sample)
@@ -206,7 +207,26 @@ def test_a_sample_has_the_size_and_order_and_no_sentence_is_preferred(
     assert min(drawn[i] for i in range(1_000)) > 40 - 5 * 6
     assert max(drawn.values()) < 40 + 5 * 6
     monkeypatch.setattr(tokenizing, "SENTENCES", 1_000)
-    assert len(list(tokenizing._sample(text, 1_000))) == 1_000
+    assert len(list(tokenizing._sample(text, tokenizing._survey(text)))) == 1_000
+
+
+def test_a_text_of_long_lines_is_sampled_by_its_characters_and_that_is_told(
+    story_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = tokenizing._survey(story_file)
+    assert found.sampled == found.sentences
+    monkeypatch.setattr(tokenizing, "SAMPLE_CHARACTERS", found.characters // 4)
+    kept = list(tokenizing._sample(story_file, found))
+    assert (
+        len(kept)
+        == found.sampled
+        == math.ceil(found.sentences * (found.characters // 4) / found.characters)
+    )
+    assert sum(map(len, kept)) == pytest.approx(found.characters / 4, rel=0.2)
+    told: list[str] = []
+    settings = TokenizerSettings(vocab_size=310)
+    tokenizing.train_tokenizer(story_file, settings, tmp_path / "model", told.append)
+    assert f"{found.sampled:,} of the text's {found.sentences:,} lines" in told[0]
 
 
 def test_a_text_of_one_endless_line_is_cut_and_not_dropped(

@@ -77,11 +77,20 @@ class ConsoleReporter(Reporter):
         if report.done == report.total:
             self._close_bar()
 
+    def reading(self, done: int) -> None:
+        self._bytes("read", done, None, PLAIN_EVERY_SECONDS)
+
+    def tokens(self, done: int, total: int) -> None:
+        self._bytes("made tokens of", done, total, PLAIN_EVERY_SECONDS)
+
     def download(self, done: int, total: int | None) -> None:
-        if time.monotonic() - self._last_line > 1.0:
+        self._bytes("downloaded", done, total, 1.0)
+
+    def _bytes(self, did: str, done: int, total: int | None, every: float) -> None:
+        if time.monotonic() - self._last_line > every:
             self._last_line = time.monotonic()
             of = f" of {total / 1e6:.1f}" if total else ""
-            self.note(f"downloaded {done / 1e6:.1f}{of} MB")
+            self.note(f"{did} {done / 1e6:.1f}{of} MB")
 
     def _draw(self, report: StepReport) -> None:
         if self._bar is None:

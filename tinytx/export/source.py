@@ -9,7 +9,8 @@ from tinytx.config import Settings
 from tinytx.errors import ExportError, TinytxError, os_errors_as
 from tinytx.tokenizer import Tokenizer
 from tinytx.train.checkpoint import load_model
-from tinytx.train.data import Tokens, open_tokens, write_tokens
+from tinytx.train.data import Tokens, open_tokens
+from tinytx.train.encoding import write_tokens
 from tinytx.train.metrics import Metrics, read_metrics
 from tinytx.train.model import Transformer
 from tinytx.workspace import Workspace, sha256_file

@@ -61,6 +61,12 @@ class BoardReporter(Reporter):
     def warn(self, text: str) -> None:
         self.inner.warn(text)
 
+    def reading(self, done: int) -> None:
+        self.inner.reading(done)
+
+    def tokens(self, done: int, total: int) -> None:
+        self.inner.tokens(done, total)
+
     def download(self, done: int, total: int | None) -> None:
         self.inner.download(done, total)
 

@@ -14,27 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinytx.errors import CorpusError, TokenizerError, os_errors_as
-from tinytx.tokenizer import Tokenizer
-from tinytx.workspace import atomic_file
+from tinytx.errors import CorpusError, os_errors_as
 
 Tokens = NDArray[np.uint16]
-
-
-def write_tokens(text_file: Path, tokenizer: Tokenizer, target: Path) -> int:
-    """Tokenise a text file; returns the number of tokens written, the start token included.
-
-    Raises :class:`TokenizerError` when the file cannot be written.
-    """
-    count = 1
-    with os_errors_as(TokenizerError, "write the tokens"), atomic_file(target) as file:
-        file.write(np.array([tokenizer.start_id], "<u2").tobytes())
-        with text_file.open(encoding="utf-8", newline="") as text:
-            while lines := text.readlines(1 << 20):
-                ids = tokenizer.encode("".join(lines))
-                file.write(np.array(ids, "<u2").tobytes())
-                count += len(ids)
-    return count
 
 
 def open_tokens(path: Path) -> Tokens:

@@ -4,7 +4,6 @@ Asked three times, each before anything is replaced: when the settings are known
 known, and when training is about to begin afresh.
 """
 
-import hashlib
 from typing import Any
 
 from tinytx.config import Settings
@@ -43,12 +42,12 @@ class Guard:
         ):
             raise self._finished_model(difference)
 
-    def check_texts(self, train: bytes, val: bytes) -> None:
-        """Before the text that a model or a checkpoint was made of is replaced by another."""
-        hashes = {
-            "train_text": hashlib.sha256(train).hexdigest(),
-            "val_text": hashlib.sha256(val).hexdigest(),
-        }
+    def check_texts(self, train: str, val: str) -> None:
+        """Before the text that a model or a checkpoint was made of is replaced by another.
+
+        Both are the sha256 of a text.
+        """
+        hashes = {"train_text": train, "val_text": val}
         if self.options.overwrite:
             return
         if self.options.resume and self.space.last_checkpoint.exists():

@@ -9,7 +9,6 @@
 Each phase is skipped when its stamp shows that it was done with the same settings and inputs.
 """
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +23,8 @@ from tinytx.train import prerequisites
 from tinytx.train.corpus import source
 from tinytx.train.corpus.source import own_bits_per_byte
 from tinytx.train.corpus.text import check_plain
-from tinytx.train.data import write_tokens
 from tinytx.train.distributed import alone
+from tinytx.train.encoding import write_tokens
 from tinytx.train.follow import Leader
 from tinytx.train.guard import Guard
 from tinytx.train.job import Options, input_hashes, make_job, state_to_resume
@@ -39,9 +38,10 @@ from tinytx.train.validate import Validation, validate
 from tinytx.wording import counted
 from tinytx.workspace import (
     Workspace,
-    atomic_write,
+    move_durably,
     remove_leftovers,
     sha256_file,
+    temporary_folder,
     write_json,
 )
 
@@ -116,21 +116,22 @@ class Pipeline:
         if stamp.matches(as_dict(settings), inputs):
             self._skip("corpus", "unchanged")
             return
-        corpus = source.obtain(settings, space.downloads, self.reporter)
-        train, val = corpus.train.encode(), corpus.val.encode()
-        facts = {
-            "source": corpus.source,
-            "train_bytes": len(train),
-            "val_bytes": len(val),
-            "val_information_bits": corpus.val_information_bits,
-            "train_sha256": hashlib.sha256(train).hexdigest(),
-            "files": corpus.files,
-        }
-        self.guard.check_texts(train, val)
+        with temporary_folder(space.train_text.parent) as folder:
+            corpus = source.obtain(settings, space.downloads, self.reporter, folder)
+            facts = {
+                "source": corpus.source,
+                "train_bytes": corpus.train.size,
+                "val_bytes": corpus.val.size,
+                "val_information_bits": corpus.val_information_bits,
+                "train_sha256": corpus.train.sha256,
+                "files": corpus.files,
+            }
+            self.guard.check_texts(corpus.train.sha256, corpus.val.sha256)
+            with os_errors_as(CorpusError, "write the corpus"):
+                move_durably(corpus.train.path, space.train_text)
+                move_durably(corpus.val.path, space.val_text)
+                write_json(space.corpus_facts, facts)
         with os_errors_as(CorpusError, "write the corpus"):
-            atomic_write(space.train_text, train)
-            atomic_write(space.val_text, val)
-            write_json(space.corpus_facts, facts)
             stamp.write(
                 as_dict(settings), inputs, [space.train_text, space.val_text, space.corpus_facts]
             )
@@ -173,12 +174,17 @@ class Pipeline:
         if stamp.matches({}, inputs):
             return
         tokenizer = Tokenizer.load(space.tokenizer)
-        count = write_tokens(space.train_text, tokenizer, space.train_tokens)
-        write_tokens(space.val_text, tokenizer, space.val_tokens)
+        sizes = {text: text.stat().st_size for text in (space.train_text, space.val_text)}
+
+        def tell(done: int) -> None:
+            self.reporter.tokens(done, sum(sizes.values()))
+
+        count = write_tokens(space.train_text, tokenizer, space.train_tokens, tell)
+        before = sizes[space.train_text]
+        write_tokens(space.val_text, tokenizer, space.val_tokens, lambda done: tell(before + done))
         with os_errors_as(TokenizerError, "write the tokens' stamp"):
             stamp.write({}, inputs, [space.train_tokens, space.val_tokens])
-        size = space.train_text.stat().st_size
-        self.reporter.note(f"{count:,} training tokens, {size / count:.2f} bytes each")
+        self.reporter.note(f"{count:,} training tokens, {before / count:.2f} bytes each")
 
     def training(self, judge: Judge | None) -> Metrics:
         """``best_model.pt``, ``final_model.pt`` and ``training_metrics.json``."""

@@ -41,5 +41,11 @@ class Reporter:
     def step(self, report: StepReport) -> None:
         """A training step is done."""
 
+    def reading(self, done: int) -> None:
+        """Bytes of text that have been read so far."""
+
+    def tokens(self, done: int, total: int) -> None:
+        """Bytes of text that have been made tokens of, and of how many."""
+
     def download(self, done: int, total: int | None) -> None:
         """Bytes of a download so far; the total where the server tells it."""

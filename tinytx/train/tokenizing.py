@@ -5,6 +5,7 @@ SentencePiece gets all of it.
 """
 
 import io
+import math
 import random
 import re
 from collections import Counter
@@ -19,7 +20,9 @@ from tinytx.errors import TokenizerError, os_errors_as
 from tinytx.workspace import atomic_write
 
 LONGEST_LINE = 4_000  # bytes handed over as one sentence; SentencePiece would drop longer ones
+LINE_AT_ONCE = 1_000_000  # characters of a line that are read at once: a multiple of that
 SENTENCES = 400_000  # a uniform sample of a larger text is enough for 65,000 pieces
+SAMPLE_CHARACTERS = 12_000_000  # of that sample at most: SentencePiece takes 20 bytes for each
 SAMPLE_SEED = 1
 COVERAGE = 0.9999  # the share of a text's characters that get a piece of their own
 FIXED_PIECES = 258  # the 256 bytes, the newline, and the one for the unknown
@@ -41,9 +44,16 @@ class _Text:
     """What one pass over a text finds."""
 
     sentences: int
+    characters: int
     spaces: int
     """How often the text holds :data:`SPACE`."""
     reserved: int
+
+    @property
+    def sampled(self) -> int:
+        """How many of the sentences the tokenizer is trained on."""
+        share = min(1.0, SAMPLE_CHARACTERS / max(1, self.characters))
+        return min(SENTENCES, math.ceil(share * self.sentences))
 
 
 def made_with() -> dict[str, str]:
@@ -65,9 +75,9 @@ def train_tokenizer(
     text, size = _survey(text_file), settings.vocab_size
     remarks = list(_remarks(text))
     try:
-        model = _train(_sample(text_file, text.sentences), size)
+        model = _train(_sample(text_file, text), size)
     except _NoRoom:
-        model, remark = _train_with_fewer_characters(text_file, text.sentences, size)
+        model, remark = _train_with_fewer_characters(text_file, text, size)
         remarks.insert(0, remark)
     with os_errors_as(TokenizerError, "write the tokenizer"):
         atomic_write(target, model)
@@ -75,17 +85,17 @@ def train_tokenizer(
         tell(remark)
 
 
-def _train_with_fewer_characters(text_file: Path, sentences: int, size: int) -> tuple[bytes, str]:
+def _train_with_fewer_characters(text_file: Path, text: _Text, size: int) -> tuple[bytes, str]:
     """The bytes of a model in which the most frequent characters alone have pieces, and what to
     say of it. The others are written as bytes."""
     counts: Counter[str] = Counter()
-    for sentence in _sample(text_file, sentences):
+    for sentence in _sample(text_file, text):
         counts.update(sentence)
     free = size - FIXED_PIECES - 1  # the space has its piece in any case
     for share in (CHARACTERS_AT_MOST, 1.0):
         kept = [sign for sign, _ in counts.most_common(int(share * free))]
         try:
-            model = _train(_cut(_sample(text_file, sentences), "".join(kept)), size)
+            model = _train(_cut(_sample(text_file, text), "".join(kept)), size)
             break
         except TokenizerError:  # its words do not fill their part of the vocabulary: signs do
             if share == 1.0:
@@ -135,32 +145,35 @@ def _train(sentences: Iterator[str], vocab_size: int) -> bytes:
 def _sentences(text_file: Path) -> Iterator[str]:
     """Lines without their newline, cut where they are longer than SentencePiece accepts, and where
     they hold the character that it reserves."""
+    most = LONGEST_LINE // 4  # characters; the longest has four bytes
     with text_file.open(encoding="utf-8", newline="") as file:
-        for line in file:
+        while line := file.readline(LINE_AT_ONCE):
             for text in line.rstrip("\n").split(RESERVED):
-                for start in range(0, len(text), LONGEST_LINE // 4):
-                    yield text[start : start + LONGEST_LINE // 4]
+                for start in range(0, len(text), most):
+                    yield text[start : start + most]
 
 
 def _survey(text_file: Path) -> _Text:
-    sentences = sum(1 for _ in _sentences(text_file))
-    spaces = reserved = 0
+    sentences = characters = spaces = reserved = 0
+    for sentence in _sentences(text_file):
+        sentences += 1
+        characters += len(sentence)
+        spaces += sentence.count(SPACE)
     with text_file.open(encoding="utf-8", newline="") as file:
-        for line in file:
-            spaces += line.count(SPACE)
-            reserved += line.count(RESERVED)
-    return _Text(sentences, spaces, reserved)
+        while part := file.read(1 << 20):
+            reserved += part.count(RESERVED)
+    return _Text(sentences, characters, spaces, reserved)
 
 
-def _sample(text_file: Path, count: int) -> Iterator[str]:
-    """All ``count`` sentences, or :data:`SENTENCES` of them in their order, each set of that size
+def _sample(text_file: Path, text: _Text) -> Iterator[str]:
+    """All sentences, or as many as :attr:`_Text.sampled` says in their order, each set of that size
     being equally likely (selection sampling: Knuth, The Art of Computer Programming, 3.4.2, S)."""
-    sentences = _sentences(text_file)
-    if count <= SENTENCES:
+    sentences, wanted = _sentences(text_file), text.sampled
+    if wanted == text.sentences:
         yield from sentences
         return
-    source, wanted = random.Random(SAMPLE_SEED), SENTENCES
-    for left, sentence in zip(range(count, 0, -1), sentences, strict=True):
+    source = random.Random(SAMPLE_SEED)
+    for left, sentence in zip(range(text.sentences, 0, -1), sentences, strict=True):
         if left * source.random() < wanted:
             wanted -= 1
             yield sentence
@@ -176,6 +189,11 @@ def _cut(sentences: Iterator[str], kept: str) -> Iterator[str]:
 
 def _remarks(text: _Text) -> Iterator[str]:
     """What a user should know of the text's characters."""
+    if text.sampled < text.sentences:
+        yield (
+            f"the tokenizer is made from {text.sampled:,} of the text's {text.sentences:,} lines, "
+            "drawn evenly from all of it"
+        )
     if text.spaces:
         yield (
             f"the text holds U+2581 ({SPACE}) {text.spaces:,} times: it is the tokenizer's own "

@@ -48,7 +48,8 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def get(server: Any, tmp_path: Path) -> Get:
     def one(path: str, reporter: Reporter | None = None, sha256: str | None = None) -> bytes:
         url = f"{server.url}/{path}"
-        return fetch(Download(url, target_in(tmp_path, url), sha256), reporter or Reporter())
+        download = Download(url, target_in(tmp_path, url), sha256)
+        return fetch(download, reporter or Reporter()).read_bytes()
 
     return one
 
@@ -329,7 +330,7 @@ def test_a_file_address_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a text"
     path.write_bytes(b"words")
     for url in (path.as_uri(), path.as_uri().replace("file://", "file://localhost")):
-        assert fetch(Download(url, tmp_path / "x"), Reporter()) == b"words"
+        assert fetch(Download(url, tmp_path / "x"), Reporter()).read_bytes() == b"words"
 
 
 @pytest.mark.parametrize("host", ["otherhost", "127.0.0.1", "me@localhost", "localhost:80"])

@@ -2,12 +2,14 @@
 
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tinytx.errors import CorpusError
-from tinytx.train.corpus.text import read_text, to_text
+from tinytx.train.corpus.text import read_text, stream_text
 
 JAPANESE = "雨がやんだので、ふたりは川まで歩いて行きました。橋の上で、ネコが一ぴきねていました。\n"
 CHINESE = "雨停了，我们就走到河边去。桥上有一只猫，它在那里睡着了，不知道我们来了。\n"
@@ -16,6 +18,14 @@ KOREAN = "비가 그치자 우리는 강가로 걸어갔다. 다리 위에서 �
 RUSSIAN = "Дождь кончился, и мы пошли к реке. На мосту спала кошка и нас не слышала.\n"
 GREEK = "Η βροχή σταμάτησε και πήγαμε στο ποτάμι. Στη γέφυρα κοιμόταν μια γάτα.\n"
 SPANISH = "La niña cruzó el puente; el señor del café soñaba con un camión y un pingüino.\n"
+
+
+def to_text(data: bytes, name: str, tell: Callable[[str], None]) -> str:
+    """What is read from a file of these bytes."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return "".join(stream_text(Path(file.name), name, name, tell))
 
 
 def write(path: Path, data: bytes) -> Path:
@@ -125,7 +135,7 @@ def test_a_text_that_was_cut_within_its_last_character_is_read_and_told(sign: st
     whole = (SPANISH * 40).encode()
     for size in range(1, len(sign.encode())):
         told: list[str] = []
-        assert to_text(whole + sign.encode()[:size], "x", "x", told.append) == SPANISH * 40
+        assert to_text(whole + sign.encode()[:size], "x", told.append) == SPANISH * 40
         assert told == [
             "x ends in the middle of a character, so it may have been cut: its last "
             f"{size} bytes are left out"
@@ -134,4 +144,4 @@ def test_a_text_that_was_cut_within_its_last_character_is_read_and_told(sign: st
 
 def test_a_byte_order_mark_is_stripped_and_line_ends_are_one_newline() -> None:
     data = b"\xef\xbb\xbfone\r\ntwo\rthree\n\r\nfour \xef\xbb\xbf"
-    assert to_text(data, "x", "x", ignore) == "one\ntwo\nthree\n\nfour \ufeff"
+    assert to_text(data, "x", ignore) == "one\ntwo\nthree\n\nfour \ufeff"

@@ -1,17 +1,44 @@
 """Held-out blocks: nothing lost, nothing shared, in order, and as much as was asked for."""
 
 import itertools
+import math
+import re
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinytx.train.corpus.holdout import (
-    LARGEST_BLOCK,
-    hold_out_blocks,
-    hold_out_end,
-    without_copies,
-)
+from tinytx.train.corpus import holdout
+from tinytx.train.corpus.holdout import LARGEST_BLOCK, Copies
+
+PARTS = [3_001]
+"""Characters of a text that come at once in these tests."""
+
+
+def in_parts(text: str) -> list[str]:
+    return [text[i : i + PARTS[0]] for i in range(0, len(text), PARTS[0])]
+
+
+def joined(blocks: Iterable[tuple[bool, str]]) -> tuple[str, str]:
+    train, val = [], []
+    for held, block in blocks:
+        (val if held else train).append(block)
+    return "".join(train), "".join(val)
+
+
+def hold_out_blocks(text: str, fraction: float) -> tuple[str, str]:
+    return joined(holdout.hold_out_blocks(lambda: in_parts(text), len(text), fraction))
+
+
+def hold_out_end(text: str, fraction: float) -> tuple[str, str]:
+    return joined(holdout.hold_out_end(in_parts(text), len(text), fraction))
+
+
+def without_copies(train: str, val: str) -> tuple[str, int]:
+    copies = Copies(in_parts(val))
+    return "".join(copies.left_out(in_parts(train))), copies.found
+
 
 FIRST = 0x3400  # characters from here on, each used once, tell where they came from
 
@@ -142,3 +169,77 @@ def test_no_document_is_left_in_both_parts_and_no_other_is_lost(
 def test_short_paragraphs_may_recur() -> None:
     train, val = '"Yes," he said.\n\nAnd so on.', '"Yes," he said.\n\nNo.'
     assert without_copies(train, val) == (train, 0)
+
+
+def whole_text_blocks(text: str, fraction: float) -> tuple[str, str]:
+    """The split of a text that lies in memory whole: what each split must be, bit for bit."""
+    period = max(2, round(1 / fraction))
+    size = min(LARGEST_BLOCK, max(200, len(text) // (period * 4)))
+    cuts = [0]
+    while cuts[-1] < len(text):
+        target = cuts[-1] + size
+        cut = min(target, len(text))
+        for end in ("\n\n", "\n"):
+            found = text.find(end, target, target + size // 4)
+            if target < len(text) and found >= 0:
+                cut = found + len(end)
+                break
+        cuts.append(cut)
+    blocks = [text[a:b] for a, b in itertools.pairwise(cuts)]
+    due = [math.floor(i * fraction + 0.5) for i in range(len(blocks) + 1)]
+    held = {i for i in range(len(blocks)) if due[i + 1] > due[i]} or {len(blocks) // 2}
+    parts = ([b for i, b in enumerate(blocks) if (i in held) == mine] for mine in (False, True))
+    train, val = ("".join(part) for part in parts)
+    return train, val
+
+
+def whole_text_without_copies(train: str, val: str) -> tuple[str, int]:
+    def normal(paragraph: str) -> str:
+        return "\n".join(line.strip() for line in paragraph.strip().splitlines())
+
+    held = {normal(p) for p in re.split(r"\n[ \t]*\n", val)}
+    held = {p for p in held if len(p) >= holdout.SHORTEST_DOCUMENT}
+    pieces = re.split(r"(\n[ \t]*\n\s*)", train)
+    kept, copies = [], 0
+    for i in range(0, len(pieces), 2):
+        if normal(pieces[i]) in held:
+            copies += 1
+        else:
+            kept += pieces[i : i + 2]
+    return "".join(kept), copies
+
+
+texts = st.text(st.sampled_from("ab\n\n\n \t\r\u00a0\u2028é"), min_size=200, max_size=4_000)
+
+
+@settings(deadline=None, max_examples=150)
+@given(texts, fractions, st.integers(1, 700))
+def test_parts_of_any_size_give_the_split_of_the_whole_text(
+    text: str, fraction: float, size: int
+) -> None:
+    PARTS[0] = size
+    assert hold_out_blocks(text, fraction) == whole_text_blocks(text, fraction)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data(), st.integers(1, 500))
+def test_parts_of_any_size_lose_the_same_copies_as_the_whole_text(
+    data: st.DataObject, size: int
+) -> None:
+    PARTS[0] = size
+    documents = [f"Document {n}: " + f"word {n} \n" * 20 for n in range(6)] + ["short", " \n "]
+    gaps = st.sampled_from(["\n\n", "\n \n", "\n\n\n\t\n", "\n\t\n\u00a0 \n  ", "\n"])
+    made = st.lists(st.tuples(st.sampled_from(documents), gaps), max_size=12)
+    train, val = ("".join(d + g for d, g in data.draw(made)) for _ in range(2))
+    assert without_copies(train, val) == whole_text_without_copies(train, val)
+
+
+def test_a_paragraph_without_an_end_is_not_gathered_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(holdout, "LONGEST_DOCUMENT", 1_000)
+    text = "no end " * 3_000
+    copies = Copies([text])
+    longest = max(map(len, copies.left_out(text[i : i + 100] for i in range(0, len(text), 100))))
+    assert longest <= 1_100
+    assert "".join(Copies([]).left_out([text])) == text

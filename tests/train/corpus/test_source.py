@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,19 @@ from tinytx.train.corpus.source import input_hashes, own_bits_per_byte, recorded
 from tinytx.train.progress import Reporter
 from tinytx.workspace import sha256_file
 
-Obtain = Callable[..., source.SplitCorpus]
+
+@dataclass
+class Texts:
+    """What :func:`source.obtain` has written."""
+
+    train: str
+    val: str
+    source: str
+    val_information_bits: float | None
+    files: dict[str, Any]
+
+
+Obtain = Callable[..., Texts]
 
 
 class Listening(Reporter):
@@ -36,9 +49,17 @@ def listening() -> Listening:
 
 @pytest.fixture
 def obtain(tmp_path: Path, listening: Listening) -> Obtain:
-    return lambda **settings: source.obtain(
-        CorpusSettings(**settings), tmp_path / "downloads", listening
-    )
+    def corpus(**settings: Any) -> Texts:
+        folder = tmp_path / "made"
+        made = source.obtain(CorpusSettings(**settings), tmp_path / "downloads", listening, folder)
+        texts = []
+        for part in (made.train, made.val):
+            raw = part.path.read_bytes()
+            assert (part.size, part.sha256) == (len(raw), hashlib.sha256(raw).hexdigest())
+            texts.append(raw.decode())
+        return Texts(*texts, made.source, made.val_information_bits, made.files)
+
+    return corpus
 
 
 def write(path: Path, data: bytes | str) -> str:
@@ -47,7 +68,7 @@ def write(path: Path, data: bytes | str) -> str:
     return str(path)
 
 
-def lines_of(corpus: source.SplitCorpus) -> list[str]:
+def lines_of(corpus: Texts) -> list[str]:
     return sorted((corpus.train + corpus.val).splitlines())
 
 

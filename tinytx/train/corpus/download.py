@@ -21,10 +21,10 @@ from typing import BinaryIO
 from tinytx.errors import CorpusError, os_errors_as
 from tinytx.train.corpus import answers, archives
 from tinytx.train.corpus.answers import PORTAL, REMEDY, Answer, Changed, Facts, Unfinished
-from tinytx.train.corpus.formats import HTML, recognise
-from tinytx.train.corpus.text import read_file
+from tinytx.train.corpus.formats import HEAD, HTML, recognise
+from tinytx.train.corpus.text import checked
 from tinytx.train.progress import Reporter
-from tinytx.workspace import atomic_write
+from tinytx.workspace import atomic_write, sha256_file
 
 TIMEOUT_SECONDS = 30.0
 PAUSES_SECONDS = (0.5, 2.0, 8.0)
@@ -60,8 +60,8 @@ def target_in(folder: Path, url: str) -> Path:
     return folder / f"{digest}-{name or 'text'}"
 
 
-def fetch(download: Download, reporter: Reporter) -> bytes:
-    """The bytes of the file, from the disk where an earlier call has put them.
+def fetch(download: Download, reporter: Reporter) -> Path:
+    """The file on this machine, where an earlier call may have put it.
 
     Raises :class:`CorpusError` when the address is wrong, the server keeps failing, the file is
     too large, or its sha256 is another one.
@@ -72,16 +72,16 @@ def fetch(download: Download, reporter: Reporter) -> bytes:
             f"the address {download.url!r} must begin with http://, https:// or file://"
         )
     if (local := local_file(download.url)) is not None:
-        return _checked(read_file(local), download)
+        return _checked(local, download)
     if download.target.is_file():
         reporter.note(f"downloaded before: {download.target} (delete it to fetch it again)")
-        return _checked(read_file(download.target), download)
+        return _checked(download.target, download)
     _receive_all(download, reporter)
     try:
-        data = _checked(read_file(download.part), download)
-        if not data:
+        head = _head(_checked(download.part, download))
+        if not head:
             raise CorpusError(f"{download.url} is empty", REMEDY)
-        if recognise(data) is HTML:
+        if recognise(head) is HTML:
             raise CorpusError(f"{download.url} answered with a web page, not with a text", PORTAL)
     except CorpusError:
         _forget(download)
@@ -89,7 +89,12 @@ def fetch(download: Download, reporter: Reporter) -> bytes:
     with os_errors_as(CorpusError, "write the download"):
         download.part.replace(download.target)
         download.facts.unlink(missing_ok=True)
-    return data
+    return download.target
+
+
+def _head(path: Path) -> bytes:
+    with os_errors_as(CorpusError, "read the download"), path.open("rb") as file:
+        return file.read(HEAD)
 
 
 def local_file(url: str) -> Path | None:
@@ -111,15 +116,19 @@ def local_file(url: str) -> Path | None:
         raise CorpusError(f"cannot read {url}: {error}", REMEDY) from error
 
 
-def _checked(data: bytes, download: Download) -> bytes:
-    found = hashlib.sha256(data).hexdigest()
-    if download.sha256 is not None and found != download.sha256:
+def _checked(path: Path, download: Download) -> Path:
+    checked(path)
+    if download.sha256 is None:
+        return path
+    with os_errors_as(CorpusError, "read the download"):
+        found = sha256_file(path)
+    if found != download.sha256:
         raise CorpusError(
             f"{download.url} is not the expected file: its sha256 is {found}, "
             f"not {download.sha256}",
             "try again; if it stays so, the file has changed at its source",
         )
-    return data
+    return path
 
 
 def _receive_all(download: Download, reporter: Reporter) -> None:

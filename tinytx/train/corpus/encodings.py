@@ -5,17 +5,22 @@ is named when its decoder takes every byte and the characters are those that its
 """
 
 import codecs
+import io
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from tinytx.errors import CorpusError
 from tinytx.train.corpus.formats import HEAD, recognise, refusal
 
 Tell = Callable[[str], None]
 """Takes a sentence that the user should read though the run goes on."""
+Opener = Callable[[], BinaryIO]
+"""Opens bytes from their beginning, as often as it is called."""
 SAMPLE = 1 << 18  # bytes that the guess looks at
+BLOCK = 1 << 20  # bytes that are decoded at once
 MARKS = (
     (b"\xff\xfe\x00\x00", "utf-32-le", "UTF-32"),
     (b"\x00\x00\xfe\xff", "utf-32-be", "UTF-32"),
@@ -55,7 +60,7 @@ class Raw:
 
     name: str
     """What messages call it."""
-    data: bytes
+    open: Opener
     file: str
     """The file that it is, or that holds it, as a shell is told it."""
     command: str = ""
@@ -68,92 +73,126 @@ class Raw:
         return f"if it is {encoding}: {pipe}iconv -f {encoding} -t UTF-8{source} > corpus.txt"
 
 
-def decode(raw: Raw, tell: Tell) -> str:
-    """The text without its mark, lines ended by a newline alone; it may be blank.
+def decode(raw: Raw, tell: Tell) -> Iterator[str]:
+    """The text without its mark, lines ended by a newline alone, in parts; it may be blank.
 
     Raises :class:`CorpusError` for what is no text and for a text in another encoding, which is
     named with the command that converts it.
     """
-    kind, text = recognise(raw.data), None
-    if kind is None and (text := _with_mark(raw)) is not None:
-        kind = recognise(text[:HEAD].encode())
-    if kind is not None:
-        raise refusal(raw.name, kind, raw.file, raw.command)
-    text = _utf8(raw, tell) if text is None else text
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    with raw.open() as stream:
+        head = stream.read(BLOCK)
+        if (kind := recognise(head)) is not None:
+            raise refusal(raw.name, kind, raw.file, raw.command)
+        newlines = io.IncrementalNewlineDecoder(None, translate=True)
+        marked = _mark(head)
+        parts = _with_mark(raw, head, stream, marked) if marked else _utf8(raw, head, stream, tell)
+        for part in parts:
+            yield newlines.decode(part)
+        yield newlines.decode("", final=True)
 
 
-def _with_mark(raw: Raw) -> str | None:
-    """The text behind a mark of UTF-16 or UTF-32; None where there is no such mark."""
-    errors = []
+def _mark(head: bytes) -> tuple[bytes, str, str] | None:
+    """The mark that a text begins with. That of UTF-32 may be UTF-16's and a zero besides."""
     for mark, codec, encoding in MARKS:
-        if raw.data.startswith(mark):
+        if head.startswith(mark):
             try:
-                text = raw.data[len(mark) :].decode(codec)
-            except UnicodeDecodeError as error:
-                errors.append((encoding, error.start + len(mark)))
-                continue
-            if (zero := text.find("\0")) >= 0:
-                raise CorpusError(f"{raw.name} is not text: character {zero:,} of it is a zero")
-            return text
-    if errors:
-        encoding, start = errors[-1]
-        raise CorpusError(
-            f"{raw.name} has the mark of {encoding} but is damaged at offset {start:,}",
-            "it may have been cut, or was put together from different files",
-        )
+                codecs.getincrementaldecoder(codec)().decode(head[len(mark) :])
+            except UnicodeDecodeError:
+                if encoding == "UTF-32":
+                    continue
+            return mark, codec, encoding
     return None
 
 
-def _utf8(raw: Raw, tell: Tell) -> str:
-    data = raw.data
-    if (zero := data.find(0)) >= 0:
-        raise CorpusError(
-            f"{raw.name} is not text: there is a zero byte at offset {zero:,}", _wide(raw)
-        )
-    try:
-        return data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        bad = error
-    if bad.end == len(data) and bad.reason == "unexpected end of data":
+def _with_mark(
+    raw: Raw, head: bytes, stream: BinaryIO, marked: tuple[bytes, str, str]
+) -> Iterator[str]:
+    """The text behind a mark of UTF-16 or UTF-32."""
+    mark, codec, encoding = marked
+    decoder, done, characters = codecs.getincrementaldecoder(codec)(), len(mark), 0
+    block, first = head[len(mark) :], True
+    while block or first:
+        following = stream.read(BLOCK)
+        held = len(decoder.getstate()[0])
+        try:
+            text = decoder.decode(block, final=not following)
+        except UnicodeDecodeError as error:
+            raise CorpusError(
+                f"{raw.name} has the mark of {encoding} but is damaged at offset "
+                f"{done - held + error.start:,}",
+                "it may have been cut, or was put together from different files",
+            ) from error
+        if first and (kind := recognise(text[:HEAD].encode())) is not None:
+            raise refusal(raw.name, kind, raw.file, raw.command)
+        if (zero := text.find("\0")) >= 0:
+            raise CorpusError(
+                f"{raw.name} is not text: character {characters + zero:,} of it is a zero"
+            )
+        yield text
+        done, characters, first = done + len(block), characters + len(text), False
+        block = following
+
+
+def _utf8(raw: Raw, head: bytes, stream: BinaryIO, tell: Tell) -> Iterator[str]:
+    decoder, done, block = codecs.getincrementaldecoder("utf-8")(), 0, head
+    while block:
+        if (zero := block.find(0)) >= 0:
+            raise CorpusError(
+                f"{raw.name} is not text: there is a zero byte at offset {done + zero:,}",
+                _wide(raw),
+            )
+        held = len(decoder.getstate()[0])
+        try:
+            text = decoder.decode(block)
+        except UnicodeDecodeError as error:
+            raise CorpusError(
+                f"{raw.name} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
+                f"{done - held + error.start:,}",
+                raw.converted(likely_encoding(raw.open)),
+            ) from error
+        yield text if done else text.removeprefix("\ufeff")
+        done += len(block)
+        block = stream.read(BLOCK)
+    if left := len(decoder.getstate()[0]):
         tell(
             f"{raw.name} ends in the middle of a character, so it may have been cut: its last "
-            f"{len(data) - bad.start} bytes are left out"
+            f"{left} bytes are left out"
         )
-        return data[: bad.start].decode("utf-8").removeprefix("\ufeff")
-    raise CorpusError(
-        f"{raw.name} is not UTF-8: byte 0x{data[bad.start]:02x} at offset {bad.start:,}",
-        raw.converted(likely_encoding(data)),
-    ) from bad
 
 
 def _wide(raw: Raw) -> str:
     """What to do about UTF-16 without a mark: every other byte of such a text is often zero."""
-    head = raw.data[:SAMPLE]
+    with raw.open() as stream:
+        head = stream.read(SAMPLE)
     for start, encoding in ((1, "UTF-16LE"), (0, "UTF-16BE")):
         if head[start::2].count(0) > 0.3 * len(head) / 2 and not head[1 - start :: 2].count(0):
             return raw.converted(encoding)
     return ""
 
 
-def likely_encoding(data: bytes) -> str:
+def likely_encoding(opener: Opener) -> str:
     """The name of the encoding that a text which is no UTF-8 most probably has, as iconv has it.
 
     Windows-1252 fills most of the gap 0x80 to 0x9f that Latin-1 leaves to control characters.
     """
-    for candidates in (SEVERAL_BYTES, SINGLE_BYTE):
-        best, share = "", 0.0
-        for codec, name, usual, least in candidates:
-            found = _usual_share(data, codec, usual)
-            if found >= least and found > share:
-                best, share = name, found
-        if best:
-            return best
-    try:
-        data.decode("cp1252")
-    except UnicodeDecodeError:
-        return "ISO-8859-1"
-    return "WINDOWS-1252" if any(0x80 <= byte < 0xA0 for byte in data[:SAMPLE]) else "ISO-8859-1"
+    with opener() as stream:
+        head = stream.read(SAMPLE)
+        for candidates in (SEVERAL_BYTES, SINGLE_BYTE):
+            best, share = "", 0.0
+            for codec, name, usual, least in candidates:
+                found = _usual_share(head, codec, usual)
+                if found >= least and found > share:
+                    best, share = name, found
+            if best:
+                return best
+        block = head
+        while block:
+            try:
+                block.decode("cp1252")
+            except UnicodeDecodeError:
+                return "ISO-8859-1"
+            block = stream.read(BLOCK)
+    return "WINDOWS-1252" if any(0x80 <= byte < 0xA0 for byte in head) else "ISO-8859-1"
 
 
 def _usual_share(data: bytes, codec: str, usual: str) -> float:

@@ -2,23 +2,19 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tinytx.config import CorpusSettings
 from tinytx.errors import CorpusError, os_errors_as
-from tinytx.train.corpus.download import Download, fetch, local_file, target_in
-from tinytx.train.corpus.holdout import hold_out_blocks, hold_out_end, without_copies
+from tinytx.train.corpus.download import Download, fetch, target_in
+from tinytx.train.corpus.holdout import Copies, Parts, hold_out_blocks, hold_out_end
 from tinytx.train.corpus.named import NamedFile, named_corpus
-from tinytx.train.corpus.text import (
-    read_file,
-    read_text,
-    some,
-    text_files,
-    to_text,
-    to_text_or_blank,
-)
+from tinytx.train.corpus.text import some, stream_text, stream_text_or_blank, text_files
+from tinytx.train.corpus.written import Written, read_parts, write_text
 from tinytx.train.progress import Reporter
 from tinytx.train.recorded import bare_address, bare_name
 from tinytx.workspace import sha256_file
@@ -30,10 +26,10 @@ NAMES_AT_MOST = 20
 
 @dataclass(frozen=True)
 class SplitCorpus:
-    """Training and validation text, and what is known of them."""
+    """Training and validation text, as files, and what is known of them."""
 
-    train: str
-    val: str
+    train: Written
+    val: Written
     source: str
     val_information_bits: float | None = None
     """-log2 of the validation text's own probability: known for the built-in corpus alone."""
@@ -47,8 +43,12 @@ class Files:
     def __init__(self) -> None:
         self._read: list[tuple[str, str]] = []
 
-    def add(self, name: str, data: bytes) -> None:
-        self._read.append((name, hashlib.sha256(data).hexdigest()))
+    def add(self, name: str, file: Path) -> None:
+        with os_errors_as(CorpusError, "read the corpus"):
+            self._read.append((name, sha256_file(file)))
+
+    def __len__(self) -> int:
+        return len(self._read)
 
     def record(self) -> dict[str, Any]:
         """How many they are, the first names without their folders, and one sha256 of all: that
@@ -61,52 +61,62 @@ class Files:
         }
 
 
-def obtain(settings: CorpusSettings, downloads: Path, reporter: Reporter) -> SplitCorpus:
-    """Make, read or download the corpus and split it. ``downloads`` is where downloads are kept.
+def obtain(
+    settings: CorpusSettings, downloads: Path, reporter: Reporter, folder: Path
+) -> SplitCorpus:
+    """Make, read or download the corpus and split it, into files in ``folder``.
 
-    Raises :class:`CorpusError`.
+    ``downloads`` is where downloads are kept. However large a text is, little of it is in memory
+    at any time. Raises :class:`CorpusError`.
     """
     last_part: float | None = None
-    files, source = Files(), ""
+    files = Files()
     if settings.name is not None:
         corpus = named_corpus(settings.name)
         reporter.note(f"{corpus.title}; licence: {corpus.licence}")
-        texts = [_download(file, downloads, reporter, files) for file in corpus.files]
+        texts = ["".join(_download(f, downloads, reporter, files)) for f in corpus.files]
         cleaned = [corpus.clean(t, f.url) for t, f in zip(texts, corpus.files, strict=True)]
-        text, source, last_part = "\n".join(cleaned), str(settings.name), corpus.last_part
+        parts: Parts = ["\n".join(cleaned)]
+        last_part = corpus.last_part
     elif settings.url is not None:
-        text = _download(NamedFile(settings.url, settings.sha256), downloads, reporter, files)
-        source = settings.url
+        parts = _download(NamedFile(settings.url, settings.sha256), downloads, reporter, files)
     elif settings.paths:
-        texts = _read_all(settings.paths, reporter, files)
-        text = "\n\n".join(texts)
-        source = settings.paths[0] if len(texts) == 1 else f"{len(texts):,} files"
+        parts = _read_all(settings.paths, reporter, files)
     else:
-        return _built_in(settings, reporter)
-    whole = SplitCorpus(text, "", source, files=files.record())
-    return _split(whole, settings, last_part, reporter)
+        return _built_in(settings, reporter, folder)
+    whole = write_text(folder / "whole.txt", parts, reporter.reading)
+    return _split(whole, settings, last_part, reporter, files)
 
 
-def _read_all(paths: tuple[str, ...], reporter: Reporter, files: Files) -> list[str]:
-    """The texts of files and folders; empty files of a folder are passed over."""
-    texts: list[str] = []
+def _called(settings: CorpusSettings, files: Files) -> str:
+    """What the corpus is called in messages and records."""
+    if settings.name is not None or settings.url is not None:
+        return str(settings.name or settings.url)
+    return settings.paths[0] if len(files) == 1 else f"{len(files):,} files"
+
+
+def _read_all(paths: tuple[str, ...], reporter: Reporter, files: Files) -> Iterator[str]:
+    """The texts of files and folders, an empty line between them; empty files of a folder are
+    passed over."""
     blank: list[str] = []
     for path in map(Path, paths):
         for file in text_files(path, reporter.warn) if path.is_dir() else [path]:
-            data = read_file(file)
-            text = to_text_or_blank(data, str(file), str(file), reporter.warn)
-            if text:
-                texts.append(text)
-                files.add(bare_name(str(file)), data)
+            empty = True
+            for part in stream_text_or_blank(file, str(file), str(file), reporter.warn):
+                if empty and len(files):
+                    yield "\n\n"
+                empty = False
+                yield part
+            if not empty:
+                files.add(bare_name(str(file)), file)
             elif path == file:
                 raise CorpusError(f"{file} is empty")
             else:
                 blank.append(str(file))
-    if not texts:
+    if not len(files):
         raise CorpusError(f"every text file in {paths[0]} is empty")
     if blank:
         reporter.warn(f"left out, being empty: {some(blank)}")
-    return texts
 
 
 def corpus_files(paths: tuple[str, ...]) -> list[Path]:
@@ -131,56 +141,79 @@ def _regular(path: Path) -> bool:
     return path.is_file() or not path.exists()
 
 
-def _download(file: NamedFile, downloads: Path, reporter: Reporter, files: Files) -> str:
-    download = Download(file.url, target_in(downloads, file.url), file.sha256)
-    data = fetch(download, reporter)
-    files.add(bare_name(bare_address(file.url)), data)
-    where = local_file(file.url) or download.target
-    return to_text(data, file.url, str(where), reporter.warn)
+def _download(file: NamedFile, downloads: Path, reporter: Reporter, files: Files) -> Iterator[str]:
+    path = fetch(Download(file.url, target_in(downloads, file.url), file.sha256), reporter)
+    files.add(bare_name(bare_address(file.url)), path)
+    yield from stream_text(path, file.url, str(path), reporter.warn)
 
 
 def _split(
-    corpus: SplitCorpus, settings: CorpusSettings, last_part: float | None, reporter: Reporter
+    whole: Written,
+    settings: CorpusSettings,
+    last_part: float | None,
+    reporter: Reporter,
+    files: Files,
 ) -> SplitCorpus:
     """Hold out validation text where none is given; no document is in both parts."""
-    text = corpus.train
+    called, folder = _called(settings, files), whole.path.parent
     if settings.val_path is not None:
-        val = read_text(Path(settings.val_path), reporter.warn)
-        _, copies = without_copies(text, val)
-        if copies:
+        val = _given(settings.val_path, reporter, folder)
+        copies = Copies(read_parts(val.path))
+        for _ in copies.left_out(read_parts(whole.path)):
+            pass
+        if copies.found:
             reporter.warn(
-                f"{copies:,} paragraphs of the validation text are in the training text as well: "
-                "its score flatters the model"
+                f"{copies.found:,} paragraphs of the validation text are in the training text as "
+                "well: its score flatters the model"
             )
-        return replace(corpus, val=val)
-    if (size := len(text.encode())) < SHORTEST_TEXT:
+        return SplitCorpus(whole, val, called, files=files.record())
+    if whole.size < SHORTEST_TEXT:
         raise CorpusError(
-            f"{corpus.source} is too short to split: {size:,} bytes, "
+            f"{called} is too short to split: {whole.size:,} bytes, "
             f"at least {SHORTEST_TEXT:,} are needed",
             "add text, or give the validation text with --val-path",
         )
-    parts = (
-        hold_out_end(text, last_part) if last_part else hold_out_blocks(text, settings.val_fraction)
-    )
-    train, copies = without_copies(*parts)
-    if copies:
-        reporter.note(f"{copies:,} copies of held-out paragraphs left out of the training text")
-    if not train.strip():
+
+    def blocks(held: bool) -> Iterator[str]:
+        read, length = partial(read_parts, whole.path), whole.characters
+        all_of_them = (
+            hold_out_end(read(), length, last_part)
+            if last_part
+            else hold_out_blocks(read, length, settings.val_fraction)
+        )
+        return (block for mine, block in all_of_them if mine == held)
+
+    val = write_text(folder / "val.txt", blocks(True))
+    copies = Copies(read_parts(val.path))
+    train = write_text(folder / "train.txt", copies.left_out(blocks(False)))
+    whole.path.unlink()
+    if copies.found:
+        reporter.note(
+            f"{copies.found:,} copies of held-out paragraphs left out of the training text"
+        )
+    if train.blank:
         raise CorpusError(
-            f"{corpus.source} repeats itself: nothing is left to train on without what is held out",
+            f"{called} repeats itself: nothing is left to train on without what is held out",
             "give the validation text with --val-path",
         )
-    return replace(corpus, train=train, val=parts[1])
+    return SplitCorpus(train, val, called, files=files.record())
 
 
-def _built_in(settings: CorpusSettings, reporter: Reporter) -> SplitCorpus:
+def _given(val_path: str, reporter: Reporter, folder: Path) -> Written:
+    parts = stream_text(Path(val_path), val_path, val_path, reporter.warn)
+    return write_text(folder / "val.txt", parts)
+
+
+def _built_in(settings: CorpusSettings, reporter: Reporter, folder: Path) -> SplitCorpus:
     from tinytx.train.corpus import builtin
 
-    train, val = builtin.split(settings.seed, settings.train_bytes, settings.val_bytes)
+    made, held = builtin.split(settings.seed, settings.train_bytes, settings.val_bytes)
+    train = write_text(folder / "train.txt", [made.text])
     if settings.val_path is not None:
-        held_out = read_text(Path(settings.val_path), reporter.warn)
-        return SplitCorpus(train.text, held_out, "the built-in stories")
-    return SplitCorpus(train.text, val.text, "the built-in stories", val.information_bits)
+        val = _given(settings.val_path, reporter, folder)
+        return SplitCorpus(train, val, "the built-in stories")
+    val = write_text(folder / "val.txt", [held.text])
+    return SplitCorpus(train, val, "the built-in stories", held.information_bits)
 
 
 def own_bits_per_byte(facts_file: Path) -> float | None:

@@ -1,13 +1,14 @@
 """A file or a folder to text: opened safely, unpacked, decoded, or refused by name."""
 
+import codecs
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tinytx.errors import CorpusError, os_errors_as
 from tinytx.train.corpus import archives
-from tinytx.train.corpus.encodings import Tell, decode
+from tinytx.train.corpus.encodings import BLOCK, Tell, decode
 from tinytx.train.corpus.formats import refusal
 
 SUFFIXES = (*archives.MEMBERS, ".txt.gz", ".zip")
@@ -18,49 +19,73 @@ LOOKED_AT = 100  # files of a folder that are not called text, for what they are
 
 def read_text(path: Path, tell: Tell = lambda _: None) -> str:
     """A text file, packed or not. Raises :class:`CorpusError` with one sentence."""
-    return to_text(read_file(path), str(path), str(path), tell)
+    return "".join(stream_text(path, str(path), str(path), tell))
 
 
-def to_text(data: bytes, name: str, file: str, tell: Tell) -> str:
-    """The text in the bytes of a file, packed or not.
+def stream_text(path: Path, name: str, file: str, tell: Tell) -> Iterator[str]:
+    """The text in a file, packed or not, in parts.
 
     ``name`` is what messages call it, ``file`` is its path for the commands that they name.
     Raises :class:`CorpusError` where it is no text or empty.
     """
-    text = to_text_or_blank(data, name, file, tell)
-    if not text:
+    empty = True
+    for part in stream_text_or_blank(path, name, file, tell):
+        empty = False
+        yield part
+    if empty:
         raise CorpusError(f"{name} is empty")
-    return text
 
 
-def to_text_or_blank(data: bytes, name: str, file: str, tell: Tell) -> str:
+def stream_text_or_blank(path: Path, name: str, file: str, tell: Tell) -> Iterator[str]:
     """The same, or nothing where there is only white space.
 
     Members of an archive are separated by an empty line; ``tell`` hears which of them are blank.
     """
-    texts = [(raw.name, decode(raw, tell)) for raw in archives.unpack(data, name, file)]
-    full = [text for _, text in texts if text.strip()]
-    blank = [inner for inner, text in texts if not text.strip()]
+    checked(path)
+    full, blank = 0, []
+    with os_errors_as(CorpusError, "read the corpus"):
+        for raw in archives.unpack(lambda: path.open("rb"), name, file):
+            held: list[str] = []  # white space that may be all there is
+            said = False
+            for part in decode(raw, tell):
+                held.append(part)
+                if said or (not part.isspace() and part):
+                    if not said and full:
+                        yield "\n\n"
+                    yield from held
+                    held, said = [], True
+            if said:
+                full += 1
+            else:
+                blank.append(raw.name)
     if full and blank:
         tell(f"left out, being empty: {some(blank)}")
-    return "\n\n".join(full)
 
 
 def check_plain(path: Path) -> None:
     """Raise :class:`CorpusError` unless a file can be used as it lies there: UTF-8, not packed."""
-    data = read_file(path)
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{path} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,}",
-            "give it with --corpus-path in place of --skip-corpus, which says how to convert it",
-        ) from error
-    read_text(path)
+    with os_errors_as(CorpusError, "read the corpus"), checked(path).open("rb") as file:
+        decoder, done = codecs.getincrementaldecoder("utf-8")(), 0
+        try:
+            while block := file.read(BLOCK):
+                held = len(decoder.getstate()[0])
+                decoder.decode(block)
+                done += len(block)
+            held = len(decoder.getstate()[0])
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            raise CorpusError(
+                f"{path} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
+                f"{done - held + error.start:,}",
+                "give it with --corpus-path in place of --skip-corpus, which says how to convert "
+                "it",
+            ) from error
+    for _ in stream_text(path, str(path), str(path), lambda _: None):
+        pass
 
 
-def read_file(path: Path) -> bytes:
-    """The bytes of a regular file within the size limit: a pipe or a device might never end."""
+def checked(path: Path) -> Path:
+    """A regular file within the size limit: a pipe or a device might never end."""
     with os_errors_as(CorpusError, "read the corpus"):
         facts = path.stat()
         if stat.S_ISDIR(facts.st_mode):
@@ -71,7 +96,7 @@ def read_file(path: Path) -> bytes:
             )
         if facts.st_size > archives.LARGEST_TEXT:
             raise CorpusError(f"{path} is larger than {archives.LARGEST_TEXT:,} bytes")
-        return path.read_bytes()
+        return path
 
 
 def text_files(folder: Path, tell: Tell = lambda _: None) -> list[Path]:
