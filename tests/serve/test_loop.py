@@ -250,3 +250,23 @@ def test_likelihoods_of_forced_tokens_are_those_of_a_score(batch: Batch, engine:
         best = [logprob for _, logprob in each.best]
         assert best == sorted(best, reverse=True)
         assert each.logprob <= best[0]
+
+
+def test_who_has_ended_is_answered_at_once_and_not_with_the_last_of_them(
+    batch: Batch, engine: Engine
+) -> None:
+    """However long a slice is: its slot then waits for nobody."""
+
+    async def both() -> tuple[int, int]:
+        loop = Loop(batch, 10, seconds=60.0)
+        short, long = plain(engine, 3), plain(engine, 30)
+        loop.submit([short, long])
+        running = asyncio.ensure_future(loop.run())
+        await short.news.wait()
+        seen = len(short.tokens), len(long.tokens)
+        loop.drain()
+        await asyncio.wait_for(running, 30)
+        assert len(long.tokens) == 30
+        return seen
+
+    assert asyncio.run(both())[0] == 3 and asyncio.run(both())[1] < 30

@@ -132,7 +132,7 @@ class Generation:
         return text
 
     def _push(self) -> None:
-        self._pieces += [self.text.push(token) for token in self.tokens[self._read :]]
+        self._pieces += self.text.push_all(self.tokens[self._read :])
         self._read = len(self.tokens)
 
 

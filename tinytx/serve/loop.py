@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 SLICE = 0.0005
 """Seconds for which the model runs before the server has its turn; a step is never cut, and when a
 text has ended its turn comes at once. Whoever asks waits so much longer, while a slot is free."""
+RETURN = 0.05
+"""Seconds for which whoever has been answered is expected back. While fewer texts run than did just
+before, the server has its turn after every step: who joins late runs longest alone."""
 PIECE = 0.002
 """Seconds from one piece of a stream to the next: a client waits so much longer for a token, and a
 text of many tokens is sent in so many fewer pieces."""
@@ -44,6 +47,7 @@ class Loop:
 
     def __init__(self, batch: Batch, most_waiting: int, *, seconds: float = SLICE) -> None:
         """At most ``most_waiting`` generations wait for a slot. ``seconds``: of a slice."""
+        self._most, self._most_at = 0, 0.0  # that ran at once lately, and when they last did
         self._told = 0.0  # when streams were told that there is something new
         self.batch, self.most_waiting, self._seconds = batch, most_waiting, seconds
         self.steps = self.step_rows = 0
@@ -104,9 +108,16 @@ class Loop:
                 self._work.clear()
                 await self._work.wait()
                 continue
-            self._slice(time.monotonic() + self._seconds)
-            self._tell(time.monotonic())
+            now = time.monotonic()
+            self._slice(now if self._expects(now) else now + self._seconds)
+            self._tell(now)
             await asyncio.sleep(0)
+
+    def _expects(self, now: float) -> bool:
+        """Whether somebody is likely to ask again at once."""
+        if self.running >= self._most or now > self._most_at + RETURN:
+            self._most, self._most_at = self.running, now
+        return self.running < self._most
 
     def _tell(self, now: float) -> None:
         """Each stream sends what has come, every now and then."""
