@@ -323,14 +323,15 @@ sudoers_file() {
     [ -n "$ssh_user" ] || return 0
     if [ "$(id -u "$ssh_user")" -eq 0 ]; then say "root needs no rule of sudo"; have sudo || lacks "there is no sudo: apt install sudo"; return 0; fi
     if ! have sudo || ! have visudo; then lacks "there is no sudo: apt install sudo"; fi
-    rule="$ssh_user ALL=(tinytx) NOPASSWD: $home/bin/tinytx release *"
+    # CWD: not in the user's own folder, where Python could find modules and we could find files.
+    rule="$ssh_user ALL=(tinytx) CWD=/ NOPASSWD: $home/bin/tinytx release *"
     [ -f "$sudoers" ] && grep -qxF "$rule" "$sudoers" && return 0
     note "file $sudoers"
     change "lets $ssh_user run '$home/bin/tinytx release' as tinytx, without a password ($sudoers)" write_sudoers
 }
 write_sudoers() {
     checked=$(mktemp)
-    { cat "$sudoers" 2>/dev/null || true; printf '%s\n' "$rule"; } >"$checked"
+    { grep -v "^$ssh_user ALL=(tinytx) " "$sudoers" 2>/dev/null || true; printf '%s\n' "$rule"; } >"$checked"
     visudo -qcf "$checked" || { rm -f "$checked"; lacks "visudo refuses the rule; nothing was changed"; }
     put 440 "$sudoers" <"$checked"
     rm -f "$checked"

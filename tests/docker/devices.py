@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import platform
+import random
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,17 @@ TINYTX = "/opt/tinytx/bin/tinytx"
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 HERE = {machine: name for name, machine in MACHINES.items()}[platform.machine()]
 SSH = """#!/bin/sh
-exec {ssh} -F {config} "$@"
+if [ -n "${{TINYTX_TEST_RATE:-}}" ]; then
+    {python} -S -c '{slowly}' "$TINYTX_TEST_RATE" | {ssh} -F {config} "$@"
+else
+    exec {ssh} -F {config} "$@"
+fi
+"""
+SLOWLY = """
+import os, sys, time
+while piece := os.read(0, 65536):
+    os.write(1, piece)
+    time.sleep(len(piece) / float(sys.argv[1]))
 """
 CONFIG = """Host *
     User tinytx
@@ -174,18 +185,22 @@ class Fleet:
     network: str = field(default_factory=lambda: f"tinytx-{uuid.uuid4().hex[:8]}")
     devices: dict[str, Device] = field(default_factory=dict)
     known: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> "Fleet":
         (self.folder / "bin").mkdir(parents=True)
         key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / "key")]
         subprocess.run(key, check=True)
         ssh = self.folder / "bin/ssh"
-        ssh.write_text(SSH.format(ssh=shutil.which("ssh"), config=self.folder / "ssh_config"))
+        facts = {"ssh": shutil.which("ssh"), "config": self.folder / "ssh_config"}
+        ssh.write_text(SSH.format(**facts, python=sys.executable, slowly=SLOWLY))
         ssh.chmod(0o755)
         self.image = self.image or build(self.folder / "wheels", self.architecture)
-        docker("network", "create", self.network)
-        self.subnet = json.loads(docker("network", "inspect", self.network))
-        return self
+        for _ in range(10):  # a subnet of our own, so that an address can be had again
+            subnet = f"10.{random.randint(100, 250)}.{random.randint(0, 255)}.0/24"
+            if docker("network", "create", "--subnet", subnet, self.network, check=False):
+                return self
+        raise AssertionError("no network could be made")
 
     def __exit__(self, *error: object) -> None:
         self.close()
@@ -207,7 +222,7 @@ class Fleet:
             "--env", f"SERVICES={services}", *options, self.image,
         )  # fmt: skip
         device = self.devices[name] = Device(self, name, container)
-        self.lines = {**getattr(self, "lines", {}), name: lines}
+        self.lines[name] = lines
         public = (self.folder / "key.pub").read_text()
         place = "/home/tinytx/.ssh/authorized_keys"
         device.shell(f"umask 077; cat > {place} <<'END'\n{public}END\n")
@@ -242,10 +257,12 @@ class Fleet:
         )  # fmt: skip
 
     @contextlib.contextmanager
-    def running(self, *words: str) -> Iterator["subprocess.Popen[str]"]:
-        """The same while it runs; it is killed at the end of the block."""
+    def running(self, *words: str, rate: float = 0.0) -> Iterator["subprocess.Popen[str]"]:
+        """The same while it runs; it is killed at the end of the block. ``rate``: ssh is fed so
+        many bytes a second."""
+        slow = {"TINYTX_TEST_RATE": str(rate)} if rate else {}
         process = subprocess.Popen(
-            self._words(words), env=self.environment, stdout=subprocess.PIPE,
+            self._words(words), env={**self.environment, **slow}, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         try:

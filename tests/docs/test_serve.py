@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from tests.docs.blocks import blocks_of
 from tests.serve.process import Server, serving
+from tests.serve.schemas import Schemas
 from tinytx.cli.serve.command import command
 
 PAGE = Path(__file__).parents[2] / "docs/serve.md"
@@ -33,17 +34,26 @@ def typed(words: list[str]) -> str:
 def test_what_is_typed_in_a_shell_is_answered(server: Server) -> None:
     (block,) = [block.code for block in BLOCKS if block.kind == "sh run"]
     lines = [line for line in block.splitlines() if line]
-    assert len(lines) == 5
+    assert len(lines) == 6
     answers = []
     for line in lines:
         words = line.replace(ADDRESS, server.address)
         answers.append(typed(["sh", "-c", words]))
-    whole, streamed, scored, health, metrics = answers
+    whole, streamed, scored, health, metrics, description = answers
     assert json.loads(whole)["choices"][0]["finish_reason"] == "length"
     assert streamed.rstrip().endswith("data: [DONE]")
     assert json.loads(scored)["bits_per_byte"] > 0
     assert json.loads(health)["status"] == "ok"
     assert "tinytx_slots 32.0" in metrics
+    assert "/v1/completions" in json.loads(description)["paths"]
+
+
+def test_the_health_that_the_page_shows_is_as_the_server_tells_it(server: Server) -> None:
+    (shown,) = re.findall(r"^```json health\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    schemas = Schemas(server.ask("/openapi.json")[1])
+    document = json.loads(shown)
+    assert schemas.wrong(document, {"$ref": "#/components/schemas/Health"}) == ""
+    assert set(document) == set(server.ask("/health")[1])
 
 
 def test_what_is_run_in_python_prints_a_text(server: Server) -> None:
@@ -61,4 +71,4 @@ def test_the_flags_and_defaults_of_the_page_are_those_of_the_command() -> None:
         assert flag in told
         assert str(defaults[flag] or "any").removesuffix(".0") == default
     for flag in re.findall(r"`(--[\w-]+)", TEXT):
-        assert flag in told or flag in ("--store",), flag
+        assert flag in told or flag == "--serve", flag

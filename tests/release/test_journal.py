@@ -2,6 +2,7 @@
 
 import json
 import os
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,32 @@ def test_whoever_reads_a_damaged_journal_is_told_so_and_adds_nothing(device: Dev
     with pytest.raises(DeviceError, match="is damaged: line 3 is not as it was written"):
         Journal(device.root, "test").add(device.id("A"), "proved", "begin")
     assert journal(device).read_bytes() == raw
+
+
+def test_what_is_kept_in_reserve_lets_a_line_be_written_on_a_full_disk(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device.deploy("A", "B")
+    write = os.pwrite
+
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        if (device.root / "reserve").exists():
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
+        return write(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    Journal(device.root, "test").add(device.id("B"), "committed", "done", "a last word")
+    assert device.why("B") == "a last word"
+    assert not (device.root / "reserve").exists()
+
+
+def test_half_a_line_on_a_full_disk_is_taken_away_again(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device.deploy("A")
+    before, write = device.lines(), os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda d, data, at: write(d, data[:40], at))
+    with pytest.raises(DeviceError, match="No space left on device"):
+        Journal(device.root, "test").add(device.id("A"), "committed", "done")
+    assert read(journal(device)).size == journal(device).stat().st_size
+    assert device.lines() == before

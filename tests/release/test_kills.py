@@ -123,17 +123,24 @@ SINCE: dict[str, From] = {
 """
 
 
-def assert_sound(device: Device, allowed: set[str]) -> None:
-    """What holds after a recovery, whatever was killed before."""
-    store, reading = Store(device.root), read(device.root / "journal")
+def assert_serves(device: Device, allowed: set[str]) -> None:
+    """What holds at every instant, before anybody has recovered anything."""
+    store = Store(device.root)
     assert device.current in allowed
     current = store.target(store.current)
     assert os.path.lexists(store.current) == bool(current)
     assert not current or store.is_whole(current)
+
+
+def assert_sound(device: Device, allowed: set[str]) -> None:
+    """What holds after a recovery, whatever was killed before."""
+    assert_serves(device, allowed)
+    store, reading = Store(device.root), read(device.root / "journal")
+    current = store.target(store.current)
     assert not reading.damage
     trial, committed = states.on_trial(reading.entries), states.committed(reading.entries)
     for release, line in states.newest(reading.entries).items():
-        assert line.phase == "done" or (trial and line.release == trial.release), line
+        assert line.phase == "done" or (trial == line and line.state == "watched"), line
         if line.phase == "done" and line.state not in ("received", "rolled-back"):
             assert store.is_whole(release) or line.state == "committed"
     if trial is not None:
@@ -178,7 +185,8 @@ def made(device: Device) -> Callable[[Do], Callable[[], Device]]:
     return make
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+# To install the first differs from the next in nothing but its time: the long test has it.
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if name != "install the first"])
 def test_killed_at_every_step_and_again_while_it_recovers(
     made: Callable[[Do], Callable[[], Device]], name: str
 ) -> None:
@@ -190,7 +198,9 @@ def test_killed_at_every_step_and_again_while_it_recovers(
         device = fresh()
         if not killed(partial(operation, device), step, since):
             break
+        assert_serves(device, allowed)
         if killed(device.recover, again, "recovery"):
+            assert_serves(device, allowed)
             kills_in_recovery += 1
             again += 1
         else:
@@ -232,7 +242,9 @@ def test_killed_at_every_step_and_at_every_step_of_each_recovery(
     fresh = made(begin)
     step = again = 1
     while killed(partial(operation, device := fresh()), step, since):
+        assert_serves(device, allowed)
         more = killed(device.recover, again, "recovery")
+        assert_serves(device, allowed)
         device.recover()
         assert_sound(device, allowed)
         assert_goes_on(device)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.release.keys import DAY, make_key, typed
+from tests.release.killing import killed
 from tests.release.stores import made
-from tinytx.bundle import Bundle
+from tinytx.bundle import Bundle, parse_manifest
 from tinytx.cli.main import run
 from tinytx.errors import BundleError, DeviceError, UsageError
 from tinytx.release import publish as publishing
@@ -185,6 +186,30 @@ def test_a_publish_that_dies_leaves_the_channel_as_it_was(
             publish(wish(bundle=other_bundle), NOW)
     assert (wish().folder / "stable.json").read_bytes() == before
     assert publish(wish(bundle=other_bundle), NOW).statement.serial == 2
+
+
+def test_killed_at_every_step_it_leaves_a_channel_whose_release_is_whole(
+    wish: Callable[..., Wish], other_bundle: Path
+) -> None:
+    publish(wish(), NOW)
+    start, step = wish().folder.with_name("start"), 1
+    shutil.copytree(wish().folder, start)
+    new, seen = wish(bundle=other_bundle, key=None), set()
+    while killed(lambda: publish(new, NOW), step):
+        envelope = statement.unseal((new.folder / "stable.json").read_bytes())
+        seen.add(said(new.folder).bundle)
+        assert (envelope.signature == "") == (said(new.folder).bundle == Bundle(other_bundle).id)
+        manifest = new.folder / f"manifests/{said(new.folder).bundle}.json"
+        for facts in parse_manifest(manifest.read_bytes(), manifest).files.values():
+            content = (new.folder / "files" / facts.sha256).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == facts.sha256
+        assert publish(new, NOW).statement.bundle == Bundle(other_bundle).id
+        assert not list(new.folder.rglob(".*.tmp"))
+        shutil.rmtree(new.folder)
+        shutil.copytree(start, new.folder)
+        step += 1
+    assert step > 10
+    assert seen == {Bundle(wish().bundle).id, Bundle(other_bundle).id}
 
 
 def test_a_damaged_file_of_the_folder_is_written_again(wish: Callable[..., Wish]) -> None:

@@ -1,6 +1,7 @@
 """From a web server to a release on trial, whatever the server and the connection do."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.release.keys import make_key
+from tests.release.killing import killed
 from tests.release.site import Site, serving
-from tests.release.stores import made
+from tests.release.stores import clone, made
 from tinytx.bundle import Bundle
 from tinytx.cli.main import run
 from tinytx.errors import (
@@ -24,7 +26,18 @@ from tinytx.errors import (
     MeasurementInvalid,
     TrustError,
 )
-from tinytx.release import channel, fetch, health, lock, switch, watching, wayback, work
+from tinytx.release import (
+    channel,
+    fetch,
+    health,
+    install,
+    lock,
+    switch,
+    trust,
+    watching,
+    wayback,
+    work,
+)
 from tinytx.release import prove as proofs
 from tinytx.release import pull as pulling
 from tinytx.release.health import Answer
@@ -35,6 +48,11 @@ from tinytx.release.store import Store
 from tinytx.release.trust import TRANSPORT_ONLY
 
 GRAPH = "model.onnx"
+LONG = os.environ.get("TINYTX_LONG_TESTS")
+EVERY_STEP = [
+    pytest.mark.long,
+    pytest.mark.skipif(not LONG, reason="TINYTX_LONG_TESTS is not set"),
+]
 
 
 @dataclass
@@ -115,6 +133,13 @@ def device(tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def second(tmp_path: Path) -> Path:
     """A release that differs from the first in one small file."""
     return made(tmp_path / "second", "second")
+
+
+def remove(folder: Path) -> None:
+    """A store; releases are read-only."""
+    for path, _, _ in os.walk(folder):
+        Path(path).chmod(0o755)
+    shutil.rmtree(folder)
 
 
 def graph_of(bundle: Path) -> tuple[str, int]:
@@ -265,6 +290,26 @@ def test_what_a_person_rolled_back_after_its_commit_stays_out(
     assert device.current() == Bundle(first).id
 
 
+def test_a_release_that_ran_here_before_and_failed_to_install_now_is_tried_again(
+    device: Device, first: Path, second: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bundle in (first, second):
+        device.publish(bundle)
+        device.pull()
+        device.commit()
+    device.publish(first)
+
+    def full(*_: object, **__: object) -> None:
+        raise DeviceError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(install, "trusted", full)
+        with pytest.raises(DeviceError, match="the disk is full"):
+            device.pull()
+    assert device.states(Bundle(first).id)[-1] == "rolled-back"
+    assert device.pull().ending == "switched"
+
+
 def test_a_release_that_was_interrupted_before_the_switch_goes_on(
     device: Device, first: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +325,31 @@ def test_a_release_that_was_interrupted_before_the_switch_goes_on(
     done = device.pull()
     assert (done.ending, done.files) == ("switched", 0)
     assert not device.site.sent("/files/")
+
+
+@pytest.mark.parametrize("stride", [15, pytest.param(1, marks=EVERY_STEP)])
+def test_killed_at_any_step_the_next_pull_ends_what_it_began(
+    device: Device, first: Path, second: Path, stride: int
+) -> None:
+    device.publish(first)
+    device.pull()
+    device.commit()
+    device.publish(second)
+    start, step, served = device.store.root.with_name("start"), 1, set()
+    clone(device.store.root, start)
+    address = f"file://{device.site.root}"
+    while killed(lambda: pull(device.store.root, address), step):
+        served.add(device.current())
+        assert device.store.is_whole(device.current())
+        assert pull(device.store.root, address).ending in ("switched", "on trial")
+        served.add(device.current())
+        assert device.store.is_whole(device.current())
+        remove(device.store.root)
+        clone(start, device.store.root)
+        step += stride
+    assert step > 40
+    assert served == {Bundle(first).id, Bundle(second).id}
+    assert device.current() == Bundle(second).id
 
 
 def test_where_no_service_is_to_take_it_a_release_is_not_tried(
@@ -633,8 +703,14 @@ def test_a_statement_that_nobody_renewed_is_noted_where_it_runs_already(
             return cls.fromtimestamp(super().now(tz).timestamp() + 2 * 86_400, tz)
 
     monkeypatch.setattr(pulling, "datetime", Later)
-    (note,) = device.pull().notes
-    assert note.startswith("the channel's statement has expired")
+    monkeypatch.setattr(trust, "datetime", Later)
+    for known in (True, False):
+        if not known:
+            (device.store.root / "pull.json").unlink()
+        done = device.pull()
+        assert (done.ending, done.fresh) == ("current", not known)
+        (note,) = done.notes
+        assert note.startswith("the channel's statement has expired")
 
 
 def test_the_command_tells_what_it_did(

@@ -13,13 +13,14 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 
 SSH = r"""#!{python} -S
-# ssh [options] -- HOST COMMAND: logs the call, then behaves as HOST's file in FOLDER/hosts says.
+# ssh [options] -- HOST COMMAND: logs the call, and behaves as HOST's file in FOLDER/hosts says.
 import json, os, select, signal, subprocess, sys, time
 folder = {folder!r}
 host, command = sys.argv[sys.argv.index("--") + 1 :]
 plan_path = folder + "/hosts/" + host + ".json"
 plans = json.load(open(plan_path)) if os.path.exists(plan_path) else []
-plan = next((one for one in plans if one.get("in", "") in command and one.get("times", 1) > 0), {{}})
+meant = [one for one in plans if one.get("in", "") in command and one.get("times", 1) > 0]
+plan = meant[0] if meant else {{}}
 if plan:
     plan["times"] = plan.get("times", 1) - 1
     json.dump(plans, open(plan_path, "w"))
@@ -37,7 +38,8 @@ if plan.get("before"):
     log(passed=0)
     sys.exit(plan.get("code", 255))
 environment = dict(os.environ, TINYTX_STORE=folder + "/stores/" + host)
-child = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, env=environment)
+out = subprocess.DEVNULL if plan.get("mute") else None
+child = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, stdout=out, env=environment)
 passed, cut = 0, plan.get("cut")
 while True:
     chunk = os.read(0, 4096)
@@ -82,8 +84,8 @@ def quick(folder, *arguments, **options):
     if os.path.exists(path):
         verdict, reason = open(path).read().split(": ", 1)
     return prove.Proof(
-        bundle=Bundle(folder).id, verdict=verdict, reason=reason, seconds=0.1, golden={{}},
-        exit_code={{"PASS": 0, "FAIL": 7, "INVALID": 8}}[verdict], rows=[], unproven=[], report=None,
+        bundle=Bundle(folder).id, verdict=verdict, reason=reason, seconds=0.1, golden={{}}, rows=[],
+        exit_code={{"PASS": 0, "FAIL": 7, "INVALID": 8}}[verdict], unproven=[], report=None,
     )
 
 prove.prove = quick
@@ -99,7 +101,7 @@ class Service(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         try:
-            release = Path(os.readlink(self.server.store / "current")).name
+            release = (self.server.store / "current").readlink().name
         except OSError:
             release = ""
         found: dict[str, Any] = {"status": "ok" if release else "empty", "release": release}

@@ -1,4 +1,4 @@
-"""Pages of other sites: none may ask, but those whose origin is named, and they may read answers."""
+"""Pages of other sites: none may ask but those whose origin is named; they may read answers."""
 
 from collections.abc import Iterator
 from pathlib import Path

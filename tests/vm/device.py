@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 INPUT = "/root/input"
 REASON = "an emulated device"
 SETTLED = 400
+DESCRIPTION = b"\x32\x03two"
+"""ONNX: the model's field doc_string. It changes nothing but the file."""
 
 
 class Device:
@@ -104,29 +106,29 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 
 def _variants(bundle: Path, folder: Path) -> dict[str, Path]:
-    """``one`` and ``two``, equally good and of the same files but one; ``bad`` has golden tokens
-    that no machine reproduces."""
+    """``one`` and ``two`` are equally good and have no graph in common, so that all of it is sent;
+    ``bad`` has golden tokens that no machine reproduces."""
     shutil.rmtree(folder, ignore_errors=True)
     made = {name: folder / name for name in ("one", "two", "bad")}
-    shutil.copytree(bundle, made["one"])
+    for path in made.values():
+        shutil.copytree(bundle, path)
+    for graph in made["two"].glob("*.onnx"):
+        graph.write_bytes(graph.read_bytes() + DESCRIPTION)
     golden = json.loads((bundle / "golden.json").read_text())
-    for name in ("two", "bad"):
-        shutil.copytree(bundle, made[name])
-        changed = json.loads(json.dumps(golden))
-        if name == "two":
-            changed["cases"].pop()
-        else:
-            changed["cases"][0]["prompt"] += " and"
-        _reseal(made[name], encode(msgspec.convert(changed, Golden)))
+    for case in sum(golden.get("variants", {}).values(), golden["cases"]):
+        case["prompt"] += " and"
+    (made["bad"] / "golden.json").write_bytes(encode(msgspec.convert(golden, Golden)))
+    for path in (made["two"], made["bad"]):
+        _reseal(path)
     return made
 
 
-def _reseal(folder: Path, golden: bytes) -> None:
-    (folder / "golden.json").write_bytes(golden)
+def _reseal(folder: Path) -> None:
     manifest = Bundle(folder).manifest
-    facts = FileFacts(sha256=hashlib.sha256(golden).hexdigest(), size=len(golden))
-    unsealed = msgspec.structs.replace(
-        manifest, files=manifest.files | {"golden.json": facts}, id=""
-    )
+    files = {}
+    for name in manifest.files:
+        raw = (folder / name).read_bytes()
+        files[name] = FileFacts(sha256=hashlib.sha256(raw).hexdigest(), size=len(raw))
+    unsealed = msgspec.structs.replace(manifest, files=files, id="")
     sealed = msgspec.structs.replace(unsealed, id=identify(unsealed))
     (folder / "manifest.json").write_bytes(encode(sealed))

@@ -5,6 +5,7 @@ What is written reaches the disk before its name does, and a name before anythin
 
 import hashlib
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def sha256(path: Path) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return ""
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
     except OSError:

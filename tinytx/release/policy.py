@@ -13,7 +13,8 @@ from tinytx.errors import UsageError
 NAME = "device.toml"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _LARGEST = 64_000
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+Name = Annotated[str, Meta(pattern=f"^{_NAME}$")]
 
 
 class Policy(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -23,7 +24,7 @@ class Policy(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tr
     """The form of this file."""
     channel: Name = "stable"
     """Releases of this channel are taken, and no others."""
-    group: Name | Annotated[str, Meta(max_length=0)] = ""
+    group: Annotated[str, Meta(pattern=f"^({_NAME})?$")] = ""
     """The group of devices that this one is of."""
     budgets: str = "constitution"
     """What a release must keep: a name of bench/budgets, or the path of a file."""

@@ -27,9 +27,8 @@ def prune(store: Store, journal: Journal, keep: int) -> Pruned:
     """
     entries = journal.entries()
     newest = states.newest(entries)
-    deployment = states.deployment(entries)
     needed = {store.target(store.current), store.target(store.previous)}
-    needed |= {deployment.release} if deployment else set()
+    needed |= {line.release for line in states.pending(entries)}
     order = [each for each in newest if each in set(store.installed())]
     order = [each for each in store.installed() if each not in newest] + order
     spare = [each for each in order if each not in needed]

@@ -24,7 +24,7 @@ from tinytx.errors import DeviceError, TrustError, UsageError, os_errors_as
 from tinytx.files import read_bounded
 from tinytx.release import signing, statement
 from tinytx.release.statement import Statement, shown
-from tinytx.workspace import atomic_file, atomic_write
+from tinytx.workspace import atomic_file, atomic_write, remove_leftovers
 
 FILES = "files"
 MANIFESTS = "manifests"
@@ -81,6 +81,7 @@ def publish(wish: Wish, now: datetime | None = None) -> Published:
     bundle.check_files()
     signer = signing.fingerprint(wish.key) if wish.key is not None else ""
     with os_errors_as(DeviceError, "publish the bundle"), _alone(wish.folder):
+        remove_leftovers(wish.folder)
         now = now or datetime.now(UTC)  # by now whoever published just before has done so
         before = _channels(wish.folder)
         there = before.get(wish.channel)

@@ -83,6 +83,17 @@ def _recover_if_free(store: Store, command: str) -> list[str]:
         return recover(store, store.journal(command)) if ours else []
 
 
+def keep_watched(store: Store) -> None:
+    """See to it that what is on trial is watched, though its watch may have been killed: for who
+    runs anyway, as often as once a second. Raises :class:`DeviceError`."""
+    if lock.is_held(store.watch_lock):
+        return
+    journal = store.journal("serve")
+    with os_errors_as(DeviceError, f"change the store {store.root}"):
+        if states.on_trial(journal.entries()) is not None:
+            settle(store, journal)
+
+
 def settle(store: Store, journal: Journal, *, service_start: bool = False) -> str:
     """The release on trial: finish what was begun, take it back if nobody may decide any more, and
     see to it that somebody watches it."""

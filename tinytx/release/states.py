@@ -83,8 +83,20 @@ def on_trial(entries: Iterable[Entry]) -> Entry | None:
 def deployment(entries: Iterable[Entry]) -> Entry | None:
     """The newest line of what is on its way: the release on trial, else the last one begun."""
     lines = list(entries)
-    open_ones = [entry for entry in newest(lines).values() if not entry.final]
-    return on_trial(lines) or (open_ones[-1] if open_ones else None)
+    waiting = pending(lines)
+    return on_trial(lines) or (waiting[-1] if waiting else None)
+
+
+def pending(entries: Iterable[Entry]) -> list[Entry]:
+    """The newest line of each release that was begun and is not through; one that two others have
+    overtaken is not waited for any more."""
+    found: list[Entry] = []
+    commits = 0
+    for entry in reversed(newest(entries).values()):
+        commits += (entry.state, entry.phase) == ("committed", "done")
+        if not entry.final and commits < 2:
+            found.insert(0, entry)
+    return found
 
 
 def switch_line(entries: Iterable[Entry], release: str) -> Entry | None:

@@ -175,13 +175,17 @@ def open_store(folder: Path | None, *, create: bool = False) -> Store:
     """A store that this process may change, with all its folders. Raises :class:`DeviceError`."""
     root = find(folder)
     try:
-        if create:
+        if create and not root.exists():
             root.mkdir(parents=True, exist_ok=True)
+            disk.sync(root.parent)
         store = look(root)
         _check_owner(root)
         _try_links(root)
-        for part in (store.releases, store.incoming, store.statements, store.proofs):
-            part.mkdir(exist_ok=True)
+        parts = (store.releases, store.incoming, store.statements, store.proofs)
+        if new := [part for part in parts if not part.is_dir()]:
+            for part in new:
+                part.mkdir(exist_ok=True)
+            disk.sync(root)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise DeviceError(f"cannot use the store {root}: {error.strerror}{where}") from error

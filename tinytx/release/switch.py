@@ -156,9 +156,9 @@ def roll_back(work: Work, reason: str = "") -> tuple[str, str]:
 
 
 def _earlier(store: Store, entries: list[Entry], *gone: str) -> str:
-    """The release that was in force last, besides ``gone``, and is still here."""
+    """The release that was in force last, besides ``gone``, and was never taken back."""
     here = set(store.installed()) - {*gone}
-    for entry in reversed(entries):
-        if (entry.state, entry.phase) == ("committed", "done") and entry.release in here:
-            return entry.release
+    for release, line in reversed(states.newest(entries).items()):
+        if (line.state, line.phase) == ("committed", "done") and release in here:
+            return release
     return ""

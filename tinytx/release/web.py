@@ -217,12 +217,20 @@ def trouble(error: Exception, url: str) -> DeviceError:
     cause: Any = getattr(error, "reason", None) or error
     told = f"cannot read {url}: {_without_secrets(str(cause) or type(cause).__name__)}"
     if isinstance(cause, ssl.SSLCertVerificationError):
-        clock = time.strftime("%Y-%m-%d", time.gmtime())
-        return DeviceError(told, f"this machine's clock says {clock}; if that is right, see who "
-                           "answers for that server")  # fmt: skip
+        return DeviceError(told, _about_certificates())
     if isinstance(error, ValueError):  # a wrong address or proxy
         return DeviceError(told, "see the address and the proxy that the environment names")
     return Unfinished(told)
+
+
+def _about_certificates() -> str:
+    paths = ssl.get_default_verify_paths()
+    if not paths.cafile and not (paths.capath and any(Path(paths.capath).iterdir())):
+        return (
+            "no authority is known here: install ca-certificates, or name a file in SSL_CERT_FILE"
+        )
+    clock = time.strftime("%Y-%m-%d", time.gmtime())
+    return f"this machine's clock says {clock}; if that is right, see who answers for that server"
 
 
 def _without_secrets(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the device half says, as typed values: words on standard output, never an exit code alone."""
+"""What the device half says, as typed values: words on standard output, no exit code alone."""
 
 from typing import Any, Literal, TypeVar
 
@@ -33,7 +33,8 @@ class Holder(_Answer, frozen=True, kw_only=True):
     host: str = ""
 
     def __str__(self) -> str:
-        return f"`tinytx {self.command or '?'}` (process {self.pid} on {self.host}, since {self.since})"
+        who = f"process {self.pid} on {self.host}, since {self.since}"
+        return f"`tinytx {self.command}` ({who})"
 
 
 class Line(_Answer, frozen=True, kw_only=True):

@@ -13,14 +13,15 @@ import msgspec
 
 from tinytx.bundle import Bundle
 from tinytx.errors import DeviceError, TinytxError
-from tinytx.release.states import FINAL, STATES, State
+from tinytx.release.states import FINAL, ON_TRIAL, STATES, State
 from tinytx.remote import checks, words
 from tinytx.remote.answers import Anything, Line, Status
 from tinytx.remote.image import Image
 from tinytx.remote.link import Link
 from tinytx.remote.run import Limits, Stopped
+from tinytx.remote.statement import Signer
 from tinytx.remote.transfer import Transfer
-from tinytx.remote.troubles import Busy, Lost, Verdict
+from tinytx.remote.troubles import Busy, Lost, Refused, Verdict
 from tinytx.wording import counted
 
 PROVE_SECONDS = 900.0
@@ -65,6 +66,8 @@ class Order:
     bundle: Bundle
     envelope: bytes | None = None
     """The signed statement about the release; None for devices that trust the transport."""
+    signer: Signer | None = None
+    """Makes such a statement for each device."""
     allow_invalid: str = ""
     """The reason why a release that the proof cannot judge may go on."""
     image: Image | None = None
@@ -87,6 +90,8 @@ class Deployment:
     order: Order
     reporter: Reporter = field(default_factory=Reporter)
     state: str = ""
+    before: str = ""
+    """When the device's newest line about this release was written, before we came."""
 
     @property
     def name(self) -> str:
@@ -110,6 +115,8 @@ class Deployment:
         except TinytxError as error:
             outcome.why, outcome.remedy = error.message, error.remedy
             outcome.exit_code = error.exit_code
+            if isinstance(error, Verdict):  # it was not switched to, and the device keeps why
+                outcome.state = "rolled-back"
         outcome.state = outcome.state or self.state
         outcome.files_sent, outcome.bytes_sent = transfer.files, self.link.sent
         outcome.seconds = round(time.monotonic() - began, 3)
@@ -126,7 +133,8 @@ class Deployment:
             outcome.end, outcome.state, outcome.unchanged = "committed", "committed", True
             return
         line = status.line(self.release)
-        if line is None or not _on_trial(line):
+        self.before = line.at if line is not None else ""
+        if line is None or line.state not in ON_TRIAL:
             self._up_to_the_switch(status, transfer)
         self._decided(outcome)
 
@@ -140,14 +148,19 @@ class Deployment:
         self._say(f"it lacks {files}, {counted(lacking, 'byte')}")
         transfer.send(offer)
         self.state = "received"
-        if self.order.envelope is not None:
+        if (envelope := self._envelope(status)) is not None:
             command = words.release(named.device, "statement", release)
-            self.link.insist(command, Anything, source=self.order.envelope)
+            self.link.insist(command, Anything, source=envelope)
         self._step("verified", words.install(named.device, release), INSTALL_SECONDS)
         self._step(
             "proved", words.prove(named.device, release, self.order.allow_invalid), PROVE_SECONDS
         )
         self._step("switched", words.release(named.device, "switch", release), INSTALL_SECONDS)
+
+    def _envelope(self, status: Status) -> bytes | None:
+        if self.order.signer is not None:
+            return self.order.signer.envelope(status, self.link.named.device.group)
+        return self.order.envelope
 
     def _step(self, state: State, command: list[str], seconds: float) -> None:
         """One step; when its answer is lost the device is asked, and it is begun again if need be.
@@ -171,8 +184,8 @@ class Deployment:
         raise lost
 
     def _reached(self, state: State, seconds: float) -> bool:
-        """Whether the device got so far, once it is no longer at work. Raises :class:`Verdict`
-        when it went back instead."""
+        """Whether the device got so far, once it is no longer at work. Raises :class:`Refused`
+        when it went back instead: which verdict it was, only the lost answer said."""
         found: list[Status] = []
 
         def idle() -> bool:
@@ -185,9 +198,9 @@ class Deployment:
             return False
         self.state = line.state
         if line.state == "rolled-back":
-            if line.why.startswith("interrupted"):
+            if line.why.startswith("interrupted") or line.at == self.before:
                 return False
-            raise Verdict(f"{self.name}: {line.why}", "", 8)
+            raise Refused(f"{self.name} went back: {line.why}")
         rank = STATES.index(line.state) if line.state in STATES else -1
         reached = STATES.index(state)
         return rank > reached or (rank == reached and line.phase == "done")
@@ -196,36 +209,36 @@ class Deployment:
         """Ask until the device has committed, or gone back, or its deadline has passed."""
         self._say("it watches itself, and commits the release or goes back")
         end = time.monotonic() + SETTLE_SECONDS
-        told = ""
         while True:
-            try:
-                status = self.link.ask(words.release(self.link.named.device, "status"), Status)
-            except Lost as error:
-                status, lost = None, error
-            else:
-                line = status.line(self.release)
+            lost, status = self._glance()
+            if status is not None:
+                line, way = status.line(self.release), status.deployment
                 if line is not None and self._final(line, status, outcome):
                     return
-                if line is not None and line.state != told:
-                    told = self.state = line.state
-                if status.deployment is not None and status.deployment.deadline_in is not None:
-                    left = max(0.0, status.deployment.deadline_in)
-                    end = time.monotonic() + left + GRACE_SECONDS
+                if way is not None and way.deadline_in is not None:
+                    end = time.monotonic() + max(0.0, way.deadline_in) + GRACE_SECONDS
             if time.monotonic() > end:
                 break
             self.link.pause(self.link.waits[0])
-        if status is None:
+        if lost is not None:
             raise Lost(f"{lost.message}; {self._left_behind()}", f"tinytx devices {self.name}")
         raise DeviceError(
             f"{self.name} has not decided by its own deadline: the release is {self.state}",
             "does `tinytx release watch` run there?",
         )
 
+    def _glance(self) -> tuple[Lost | None, Status | None]:
+        """One question; what the device said, or that it said nothing this time."""
+        try:
+            return None, self.link.status(patient=False)
+        except Lost as error:
+            return error, None
+
     def _final(self, line: Line, status: Status, outcome: Outcome) -> bool:
         """Whether the device has decided; the outcome then says how."""
+        self.state = line.state
         if line.state not in FINAL or line.phase != "done":
             return False
-        self.state = outcome.state = line.state
         if line.state == "committed":
             outcome.end = "committed"
             return True
@@ -236,20 +249,13 @@ class Deployment:
 
     def _left_behind(self) -> str:
         """What the device is left with when nobody asks any more."""
-        at = f"the release is {self.state} on {self.name}" if self.state else (
-            f"nothing was changed on {self.name}"
-        )
-        if self.state in ("switched", "watched"):
-            return f"{at}, which commits it or goes back by itself"
-        return f"{at}, which serves what it served; the same command goes on from there"
+        if self.state in ON_TRIAL:
+            return f"the release is {self.state} on {self.name}, which commits it or goes back"
+        got = f"the release is {self.state}" if self.state else "nothing was changed"
+        return f"{got} on {self.name}, which serves what it served; the same command goes on there"
 
     def _say(self, text: str) -> None:
         self.reporter.say(self.name, text)
 
     def _progress(self, held: int, size: int) -> None:
         self.reporter.progress(self.name, held, size)
-
-
-def _on_trial(line: Line) -> bool:
-    """Whether the release is switched to and not decided about."""
-    return line.state in ("switched", "watched")

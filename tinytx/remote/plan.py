@@ -31,7 +31,7 @@ def _one(device: Device, order: Order) -> Iterator[str]:
     for name, facts in order.bundle.manifest.files.items():
         command = words.receive(device, facts.sha256, facts.size, 0)
         yield words.shown(command, str(folder / name))
-    if order.envelope is not None:
+    if order.envelope is not None or order.signer is not None:
         command = words.release(device, "statement", bundle)
         yield f"{words.shown(command)}  # the statement and its signature on standard input"
     yield words.shown(words.install(device, bundle))

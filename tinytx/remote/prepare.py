@@ -1,8 +1,8 @@
-"""A device is set up for tinytx from here: ``deploy/prepare.sh`` over ssh, with wheels beside it."""
+"""A device is set up from here: ``deploy/prepare.sh`` over ssh, with wheels beside it."""
 
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -42,7 +42,7 @@ def deploy_folder() -> Path:
     raise UsageError("this installation of tinytx lacks deploy/prepare.sh", "reinstall tinytx")
 
 
-def prepare(link: Link, image: Image | None = None, note: Callable[[str], None] = print) -> Prepared:
+def prepare(link: Link, image: Image | None = None) -> Prepared:
     """Set a device up, or bring its tinytx to this version. Raises :class:`DeviceError`."""
     named = link.named
     if named.device.way == "plain":
@@ -54,12 +54,12 @@ def prepare(link: Link, image: Image | None = None, note: Callable[[str], None] 
         folder = Path(name)
         (folder / "wheels").mkdir()
         if named.device.way == "systemd":
-            _fetch(link, folder / "wheels", note)
+            _fetch(link, folder / "wheels")
         elif image is not None:
             image.onto(link)
         parcel = folder / "parcel.tar"
         _pack(parcel, deploy_folder(), folder / "wheels")
-        note(f"{parcel.stat().st_size:,} bytes are sent, and prepare.sh runs there")
+        link.note(f"{parcel.stat().st_size:,} bytes are sent, and prepare.sh runs there")
         with parcel.open("rb") as stream:
             return _run(link, stream)
 
@@ -72,7 +72,7 @@ def planned(device: Device) -> Iterator[str]:
     yield words.shown(words.prepare(device), "PARCEL.tar")
 
 
-def _fetch(link: Link, folder: Path, note: Callable[[str], None]) -> None:
+def _fetch(link: Link, folder: Path) -> None:
     """The wheels for exactly this device."""
     named = link.named
     probe = link.ask(words.probe(named.device), Probe)
@@ -86,7 +86,9 @@ def _fetch(link: Link, folder: Path, note: Callable[[str], None]) -> None:
     if numbers < OLDEST_PYTHON:
         least = ".".join(map(str, OLDEST_PYTHON))
         raise Refused(f"{named.name} has Python {probe.python}; {least} is the oldest")
-    note(f"fetching wheels for {probe.architecture}, Python {probe.python}, glibc {probe.libc}")
+    link.note(
+        f"fetching wheels for {probe.architecture}, Python {probe.python}, glibc {probe.libc}"
+    )
     wheel = wheels.own_wheel(folder)
     wheels.download(wheel, folder, probe.architecture, probe.python, probe.libc)
 
@@ -121,6 +123,6 @@ def _refused(named: Named, ended: Ended) -> Exception:
     if "sudo" in ended.err:
         return Refused(
             f"{named.name}: preparing needs root there: {last_line(ended.err)}",
-            "let this user use sudo without a password, or name root: host = \"root@HOST\"",
+            'let this user use sudo without a password, or name root: host = "root@HOST"',
         )
     return explain(named, ended)

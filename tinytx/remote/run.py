@@ -57,7 +57,7 @@ class _Pipes:
     process: "subprocess.Popen[bytes]"
     source: BinaryIO | None
     watch: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
-    pending: memoryview = memoryview(b"")
+    pending: memoryview = field(default_factory=lambda: memoryview(b""))
     out: bytearray = field(default_factory=bytearray)
     err: bytearray = field(default_factory=bytearray)
     sent: int = 0
@@ -217,4 +217,6 @@ def end(process: "subprocess.Popen[bytes]") -> None:
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(patience)
-            return
+            break
+    with suppress(ProcessLookupError, PermissionError):  # children that did not listen
+        os.killpg(process.pid, signal.SIGKILL)

@@ -61,9 +61,10 @@ class Transfer:
             left = counted(now.size - now.held, "byte")
             self.link.note(f"{error.message}; {left} of {now.name} are left, again in {pause:g} s")
             self.link.pause(pause)
-            missing = self._still_missing(now)
-            if missing is None:
+            after = self._still_missing(now)  # a part may have grown since, or have been dropped
+            if after is None:
                 return
+            missing = after
 
     def _receive(self, missing: Missing, done: int, size: int) -> DeviceError | None:
         """Send what is left of a file; the error when it did not come to its end."""

@@ -58,13 +58,13 @@ _CONNECTION: tuple[_Rule, ...] = (
         r"Could not resolve hostname",
         Refused,
         "no host is called {host}",
-        "write host = \"...\" in the devices file as ssh knows it",
+        'write host = "..." in the devices file as ssh knows it',
     ),
     (
         r"Permission denied \(",
         Refused,
         "{host} does not let this user in",
-        "ssh-copy-id {host}, or name the user: host = \"USER@HOST\"",
+        'ssh-copy-id {host}, or name the user: host = "USER@HOST"',
     ),
     (
         r"Too many authentication failures",
@@ -95,7 +95,8 @@ _CONNECTION: tuple[_Rule, ...] = (
 """In ssh's own words, each with the error that it is, the sentence and what to do."""
 _THERE: tuple[_Rule, ...] = (
     (
-        r"No such (command '(release|offer|receive|statement|install|prove|switch|rollback|status)|option)",
+        r"No such (command '(release|offer|receive|statement|install|prove|switch|rollback|status)"
+        r"|option)",
         Refused,
         "the tinytx on {host} is too old: {line}",
         PREPARE,
@@ -198,6 +199,8 @@ def _otherwise(named: Named, ended: Ended, said: str) -> TinytxError:
     if ended.code == UNKNOWN or ended.code < 0 or ended.code in (129, 137, 143):
         sure = "" if _LOST.search(said) or not line else f" ({line})"
         return Lost(f"the connection to {named.name} ended without an answer{sure}", "")
+    if ended.code == 0 and not ended.out.strip():  # whatever it says: the answer did not come
+        return Lost(f"{named.name} gave no answer", "")
     shown = ended.out[:80].decode("utf-8", "replace").strip()
     if shown:
         return Refused(
@@ -215,7 +218,7 @@ def last_line(said: str) -> str:
 
 def _prepare(named: Named) -> str:
     if named.device.way == "plain":
-        return "install tinytx there, and write its path: tinytx = \"/home/pi/venv/bin/tinytx\""
+        return 'install tinytx there, and write its path: tinytx = "/home/pi/venv/bin/tinytx"'
     return PREPARE.format(name=named.name)
 
 

@@ -79,7 +79,7 @@ def _endpoint(service: Service, handler: Handler, *, open_to_all: bool = False) 
                 return
             seconds = time.perf_counter() - began
             service.metrics.answered(self.scope["path"], code, seconds)
-            path = quote(self.scope["path"])  # no line of the log ends within it
+            path = quote(self.scope["path"][:200])  # no line of the log ends within it
             log.info("%s %s %d %.1f ms", request.method, path, code, 1e3 * seconds)
 
         async def send_answer(self, request: Request) -> int:
@@ -111,9 +111,9 @@ def _authorise(service: Service, request: Request) -> None:
         )
     if not service.token:
         return
-    given = request.headers.get("authorization", "")
-    wanted = f"Bearer {service.token}"
-    if not hmac.compare_digest(given.encode(), wanted.encode()):
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    known = hmac.compare_digest(given.strip().encode(), service.token.encode())
+    if scheme.lower() != "bearer" or not known:
         raise RequestError(
             "a valid token is needed: Authorization: Bearer TOKEN",
             status=401,
@@ -165,6 +165,8 @@ async def _broken(request: Request, error: Exception) -> Response:
 
 async def read_body(service: Service, request: Request) -> bytes:
     """The body, within the limits. Raises :class:`RequestError`."""
+    if "content-length" in request.headers and "transfer-encoding" in request.headers:
+        raise RequestError("a body has a Content-Length or is chunked, not both")  # RFC 9112, 6.1
     limit = service.limits.body_bytes
     too_large = RequestError(f"the body has more than {limit} bytes", status=413)
     if int(request.headers.get("content-length") or 0) > limit:
@@ -206,7 +208,8 @@ async def score(service: Service, request: Request) -> Any:
     model.check_name(asked.model)
     nats, tokens = 0.0, 0
     with model.loop.staying():  # the next model may come between two windows
-        for generation in model.scoring(asked.text, service.deadline()):
+        deadline = service.deadline()
+        for generation in model.scoring(await model.ids_of(asked.text), deadline):
             _submit(model, [generation])
             async with Listening(request.receive, [generation]) as client:
                 await client.all()

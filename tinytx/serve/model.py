@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tinytx.bundle import Bundle, Precision
@@ -14,6 +14,8 @@ from tinytx.serve.loop import Loop
 from tinytx.serve.requests import Completion, RequestError
 from tinytx.tokenizer import Tokenizer
 
+PART_CHARACTERS = 10_000
+"""Of a long text that is cut into tokens at once: a few milliseconds of work."""
 DEFAULT_TOKENS = 16
 """How many tokens a request gets that does not say: OpenAI's own default."""
 
@@ -28,6 +30,9 @@ class Model:
     loop: Loop
     since: float = field(default_factory=time.time)
     """Seconds since 1970."""
+
+    def __post_init__(self) -> None:
+        self._longest = max(map(len, self.tokenizer.piece_bytes))  # bytes of a token
 
     @property
     def name(self) -> str:
@@ -49,10 +54,14 @@ class Model:
         Raises :class:`RequestError` for a prompt that is no text, no tokens or too long."""
         facts = self.bundle.manifest.model
         if isinstance(prompt, str):
-            try:
-                prompt.encode()
-            except UnicodeEncodeError as error:
-                raise RequestError("prompt is not valid Unicode text", "prompt") from error
+            size = len(_utf8(prompt, "prompt"))
+            if size > self._longest * facts.max_seq_length:  # not worth cutting into tokens
+                raise RequestError(
+                    f"the prompt has {size} bytes, more than {facts.max_seq_length} tokens can "
+                    "hold, which is this model's context",
+                    "prompt",
+                    code="context_length_exceeded",
+                )
             prompt = self.tokenizer.encode(prompt)
         elif max(prompt, default=0) >= facts.vocab_size:
             raise RequestError(
@@ -117,12 +126,13 @@ class Model:
             made.end("length")  # the model has nothing to do
         return made
 
-    def scoring(self, text: str, deadline: float) -> list[Generation]:
-        """What :func:`tinytx.runtime.scoring.score` does, window by window."""
-        ids = self.ids_of(text)
+    def scoring(self, ids: Sequence[int], deadline: float) -> Iterator[Generation]:
+        """What :func:`tinytx.runtime.scoring.score` does, window by window: each token but the
+        first is predicted once, from at most the context before it."""
         limit = self.bundle.manifest.model.max_seq_length
-        return [
-            Generation(
+        for start in range(0, len(ids) - 1, limit):
+            window = ids[start : start + limit + 1]
+            yield Generation(
                 window[:1],
                 0,
                 sampling=Sampling(),
@@ -131,19 +141,31 @@ class Model:
                 likelihoods=0,
                 deadline=deadline,
             )
-            for window in _windows(ids, limit)
-        ]
 
-    def ids_of(self, text: str) -> list[int]:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise RequestError("text is not valid Unicode text", "text") from error
-        if not text:
+    async def ids_of(self, text: str) -> list[int]:
+        """Token ids, the start token first; others are served while a long text is cut into them.
+
+        Raises :class:`RequestError` for what is no text, or an empty one."""
+        if not _utf8(text, "text"):
             raise RequestError("text must not be empty", "text")
-        return [self.tokenizer.start_id, *self.tokenizer.encode(text)]
+        ids = [self.tokenizer.start_id]
+        for part in _lines(text):
+            ids += await asyncio.to_thread(self.tokenizer.encode, part)
+        return ids
 
 
-def _windows(ids: Sequence[int], limit: int) -> list[Sequence[int]]:
-    """Cut so that each token but the first is predicted once, from at most ``limit`` before it."""
-    return [ids[start : start + limit + 1] for start in range(0, len(ids) - 1, limit)]
+def _lines(text: str) -> Iterator[str]:
+    """Parts of some length that end with a line: no token goes on after the end of a line, so they
+    have the tokens of the whole."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start + PART_CHARACTERS) + 1 or len(text)
+        yield text[start:end]
+        start = end
+
+
+def _utf8(text: str, field: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise RequestError(f"{field} is not valid Unicode text", field) from error

@@ -6,22 +6,32 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tinytx.serve import answers
 from tinytx.serve.requests import RequestError
+from tinytx.serve.service import too_many
 
 
 class Impatient(H11Protocol):
     """uvicorn's HTTP/1.1, but a connection that no request comes on, or no answer leaves by, is
     closed. uvicorn's own timer waits only between requests, and ends at the first byte."""
 
+    most = 1_000
+    """Connections at a time. Each takes a descriptor, and without one no release can be read."""
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._unsent = 0
         self._wait()
+        if len(self.connections) > self.most:
+            self._turn_away("503 Service Unavailable", too_many("too many connections are open"))
 
     def handle_events(self) -> None:
         super().handle_events()
         if self.cycle is not None and not self.cycle.response_complete:
             self._silent.cancel()
             self.scope["tinytx.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """The request is answered as if it had asked for no other protocol, which is allowed;
+        uvicorn would advise to install more of itself."""
 
     def on_response_complete(self) -> None:
         self._silent.cancel()
@@ -40,12 +50,16 @@ class Impatient(H11Protocol):
         """What is no HTTP is refused in the interface's form, unless an answer has begun."""
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
-            body = answers.dump(answers.error(RequestError(msg.rstrip(".").lower())))
-            head = (
-                "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-            )
-            self.transport.write(head.encode() + body)
+            self._turn_away("400 Bad Request", RequestError(msg.rstrip(".").lower()))
+        self.transport.close()
+
+    def _turn_away(self, status: str, why: RequestError) -> None:
+        body = answers.dump(answers.error(why))
+        head = (
+            f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
         self.transport.close()
 
     def _wait(self) -> None:

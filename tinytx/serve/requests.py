@@ -6,6 +6,7 @@ by its name unless its value asks for nothing: a client that sends its defaults 
 wants something else hears that it does not get it.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -18,6 +19,8 @@ from tinytx.runtime.sampling import Sampling
 MOST_CHOICES = 128
 MOST_STOPS = 16
 MOST_LOGPROBS = 20
+MOST_DIGITS = 400
+"""Of a whole number: more than any that means something."""
 NOTHING_ASKED: dict[str, tuple[object, ...]] = {
     "suffix": (None, ""),
     "best_of": (None, 1),
@@ -139,8 +142,10 @@ def read_scoring(body: bytes) -> Scoring:
 
 def _read(body: bytes, kind: type[T]) -> T:
     try:
-        document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        document = json.loads(
+            body.decode(), object_pairs_hook=_once, parse_constant=_no_json, parse_int=_whole
+        )
+    except (ValueError, RecursionError) as error:
         raise RequestError(f"the body is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise RequestError("the body must be a JSON object")
@@ -148,8 +153,30 @@ def _read(body: bytes, kind: type[T]) -> T:
         return msgspec.convert(_known(document, kind), kind, strict=True)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `$.")
-        field = where.rstrip("`") or None
-        raise RequestError(f"{field}: {message}" if field else message, field) from error
+        place = where.rstrip("`")
+        field = place.partition("[")[0] or None
+        raise RequestError(f"{place}: {message}" if place else message, field) from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, whose names must differ: two readers could take one name that is there twice for
+    different values. Raises :class:`RequestError`."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)[:100]
+        raise RequestError(f"{twice} stands more than once in an object", twice)
+    return found
+
+
+def _no_json(word: str) -> None:
+    raise ValueError(f"{word} is no number")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number has more than {MOST_DIGITS} digits")
+    return int(digits)
 
 
 def _known(document: Mapping[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ then ends with 0.
 """
 
 import asyncio
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -18,6 +19,19 @@ from tinytx.serve.protocol import Impatient
 from tinytx.serve.releases import Releases, Settings
 from tinytx.serve.service import Service
 from tinytx.serve.systemd import listen, notify, watchdog
+
+DESCRIPTORS = 4_096
+"""Wanted: those of all connections, and of as many again that are accepted and turned away."""
+
+
+def _protocol() -> type[Impatient]:
+    """As many connections as fit beside the files that are open besides."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= allowed < DESCRIPTORS:
+        allowed = DESCRIPTORS if most < 0 else min(most, DESCRIPTORS)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+    bound = Impatient.most if allowed < 0 else min(Impatient.most, max(allowed // 2, 8))
+    return type("Bounded", (Impatient,), {"most": bound})
 
 
 class _Server(uvicorn.Server):
@@ -53,7 +67,7 @@ async def _serve(
     server = _Server(
         uvicorn.Config(
             build(service),
-            http=Impatient,
+            http=_protocol(),
             ws="none",
             loop="asyncio",
             log_config=None,

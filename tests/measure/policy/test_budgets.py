@@ -161,3 +161,18 @@ def test_a_breach_makes_any_figure_invalid_with_every_reason(upper: float) -> No
     figure = Figure(lower=upper, upper=upper, trouble="it crashed")
     row = judge(AT_MOST, figure, ["it was emulated"])
     assert (row.verdict, row.reason) == (Verdict.INVALID, "it crashed; it was emulated")
+
+
+def test_a_name_means_the_installed_file_where_the_folder_may_not_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``sudo -u tinytx`` in the closed home of who called it."""
+    there = Path.exists
+
+    def closed(path: Path) -> bool:
+        if path.is_absolute():
+            return there(path)
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", closed)
+    assert load_budgets(Path("constitution")) == load_budgets()

@@ -37,7 +37,7 @@ def command(
     if flags["prepare"]:
         from tinytx.cli.deploy.preparing import prepare_devices
 
-        prepare_devices(context, _named(words, flags), quiet, as_json, flags)
+        prepare_devices(_named(words, flags), quiet, as_json, flags)
         return
     if len(words) < 2:
         raise click.UsageError("give a DEVICE and a BUNDLE", ctx=context)
@@ -52,7 +52,7 @@ def command(
     from tinytx.cli.deploy.output import Output
     from tinytx.remote.rollout import exit_code, roll_out
 
-    with Output(quiet) as output:
+    with Output(quiet, several=len(devices) > 1) as output:
         outcomes = roll_out(
             devices, wanted, output.reporter, output.ended, flags["parallel"], flags["max_failures"]
         )

@@ -36,6 +36,15 @@ OPTIONS = (
         help="The signed statement about the release, as `tinytx publish` writes it.",
     ),
     click.option(
+        "--sign",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="KEY",
+        help="Sign the release for each device with this SSH key (a .pub file: one of the agent).",
+    ),
+    click.option(
+        "--channel", default="stable", show_default=True, help="With --sign: the devices' channel."
+    ),
+    click.option(
         "--allow-invalid",
         metavar="REASON",
         default="",
@@ -67,16 +76,23 @@ def deploy_options(function: F) -> F:
 def order(bundle: Path, flags: dict[str, Any]) -> "Order":
     """The bundle, checked whole, and what is allowed. Raises :class:`TinytxError`."""
     from tinytx.bundle import Bundle
+    from tinytx.errors import UsageError
     from tinytx.remote.deploy import Order
     from tinytx.remote.image import load_image
-    from tinytx.remote.statement import read_envelope
+    from tinytx.remote.statement import Signer, read_envelope
 
+    if flags["statement"] is not None and flags["sign"] is not None:
+        raise UsageError("give --statement FILE or --sign KEY, not both")
     found = Bundle(bundle)
     found.check_files()
-    statement, image = flags["statement"], flags["image"]
+    statement, key, image = flags["statement"], flags["sign"], flags["image"]
+    signer = None if key is None else Signer(key, found.id, flags["channel"])
+    if signer is not None:
+        signer.check()
     return Order(
         bundle=found,
         envelope=None if statement is None else read_envelope(statement, found.id),
+        signer=signer,
         allow_invalid=flags["allow_invalid"],
         image=None if image is None else load_image(image),
     )

@@ -18,7 +18,8 @@ COLOURS = {"committed": "green", "rolled-back": "bold red", "failed": "bold red"
 class Output:
     """On stderr; devices report from threads of their own."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, several: bool) -> None:
+        self.several = several
         self.people = console(quiet)
         self.results = console()
         self.reporter = Reporter(say=self._say, progress=self._progress)
@@ -49,14 +50,18 @@ class Output:
 
     def ended(self, outcome: Outcome) -> None:
         """A device has come to its end."""
-        self._say(outcome.device, f"{outcome.end} after {outcome.seconds:.1f} s")
+        if self.several:
+            self._say(outcome.device, f"{outcome.end} after {outcome.seconds:.1f} s")
         with self._lock:
-            if self._bar is not None and (task := self._tasks.pop(outcome.device, None)) is not None:
+            if (
+                self._bar is not None
+                and (task := self._tasks.pop(outcome.device, None)) is not None
+            ):
                 self._bar.remove_task(task)
 
     def conclude(self, outcomes: list[Outcome]) -> None:
         """The table of several devices, the sentence of one."""
-        if len(outcomes) > 1:
+        if self.several:
             self.results.print(_table(outcomes))
         for outcome in outcomes:
             for line in _lines(outcome):

@@ -187,13 +187,21 @@ def budget_file(file: Path | None) -> Path:
     """
     if file is None:
         return policy_file(CONSTITUTION)
-    if file.exists() or len(file.parts) != 1 or file.suffix:
+    if len(file.parts) != 1 or file.suffix or _there(file):
         return file
     known = policy_names(BUDGETS)
     if file.name not in known:
         hint = nearest(file.name, known)
         raise UsageError(f"--budgets {file}: no such file, and no budgets of this name; {hint}")
     return policy_file(f"{BUDGETS}/{file.name}.toml")
+
+
+def _there(file: Path) -> bool:
+    """A folder that may not be looked into (of who called sudo, for example) holds no such file."""
+    try:
+        return file.exists()
+    except PermissionError:
+        return False
 
 
 def _budget(name: str, table: object, source: str) -> Budget:

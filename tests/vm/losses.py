@@ -1,0 +1,75 @@
+"""Loss of power at random instants of a deployment: old or new, whole, serving."""
+
+import random
+import time
+from typing import Any
+
+from device import Device, end
+
+
+def losses(device: Device, count: int, seed: int, until: float) -> list[dict[str, Any]]:
+    """``count`` losses in a row on one disk, each at an instant of 1.1 x an undisturbed deploy.
+
+    Ends early at ``until`` (monotonic seconds). Raises AssertionError where a start does not
+    serve the old or the new release whole.
+    """
+    names = {device.id(name): name for name in ("one", "two")}
+    draw = random.Random(seed)
+    undisturbed = _undisturbed(device, names)
+    print(f"  an undisturbed deployment takes {undisturbed:.0f} s", flush=True)
+    seen = []
+    for number in range(1, count + 1):
+        if time.monotonic() > until:
+            break
+        old = names[device.settled()["current"]]
+        new = "two" if old == "one" else "one"
+        _forget(device, device.id(new))
+        instant = draw.uniform(0, 1.1 * undisturbed)
+        process = device.begun(*device.deploy_words(new))
+        time.sleep(instant)
+        device.machine.lose_power()
+        end(process)
+        row = _after(device, names, old, new)
+        seen.append({"loss": number, "instant": round(instant, 1), **row})
+        print(f"  {seen[-1]}", flush=True)
+    _undisturbed(device, names)
+    return seen
+
+
+def _after(device: Device, names: dict[str, str], old: str, new: str) -> dict[str, Any]:
+    """Started again: what is served, whether it is whole, and how the device decides."""
+    booted = device.machine.start()
+    served = device.serves()
+    whole = device.inside("whole")
+    assert whole["wrong"] == [], whole
+    assert served in {device.id(old), device.id(new)}, served
+    told = device.settled()
+    assert told["current"] in names, told
+    while device.serves() != told["current"]:
+        time.sleep(1)
+    assert device.inside("whole") == {"current": told["current"], "wrong": []}
+    (line,) = [one for one in told["releases"] if one["id"] == device.id(new)] or [{}]
+    return {
+        "boot": round(booted),
+        "served": "new" if served == device.id(new) else "old",
+        "settled": "new" if told["current"] == device.id(new) else "old",
+        "new": f"{line.get('state', 'nothing')} {line.get('why', '')}".strip(),
+    }
+
+
+def _undisturbed(device: Device, names: dict[str, str]) -> float:
+    """Seconds of a deployment of the release that is not served, all files sent."""
+    new = "two" if names[device.settled()["current"]] == "one" else "one"
+    _forget(device, device.id(new))
+    began = time.monotonic()
+    ended = device.deploy(new)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    seconds = time.monotonic() - began
+    assert device.settled()["current"] == device.id(new) == device.serves()
+    return seconds
+
+
+def _forget(device: Device, release: str) -> None:
+    """The release's folder goes, so that the deployment has all its states to go through."""
+    device.ssh(f"chmod -R u+w /var/lib/tinytx/releases/{release}; "
+               f"rm -rf /var/lib/tinytx/releases/{release}", check=False)  # fmt: skip
