@@ -80,6 +80,10 @@ async def _serve(
     )
 
     def stop() -> None:
+        # At once: who connects from now on waits at systemd's socket for the next process.
+        # uvicorn itself looks ten times a second, and whom it takes until then gets a 503.
+        for listening in server.servers:
+            listening.close()
         releases.drain()
         server.should_exit = True
         notify("STOPPING=1")
