@@ -26,7 +26,18 @@ from tinytx.errors import (
     MeasurementInvalid,
     TrustError,
 )
-from tinytx.release import channel, fetch, health, lock, switch, watching, wayback, work
+from tinytx.release import (
+    channel,
+    fetch,
+    health,
+    install,
+    lock,
+    switch,
+    trust,
+    watching,
+    wayback,
+    work,
+)
 from tinytx.release import prove as proofs
 from tinytx.release import pull as pulling
 from tinytx.release.health import Answer
@@ -277,6 +288,26 @@ def test_what_a_person_rolled_back_after_its_commit_stays_out(
         switch.roll_back(here, "it talks nonsense")
     assert device.pull().ending == "tried before"
     assert device.current() == Bundle(first).id
+
+
+def test_a_release_that_ran_here_before_and_failed_to_install_now_is_tried_again(
+    device: Device, first: Path, second: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bundle in (first, second):
+        device.publish(bundle)
+        device.pull()
+        device.commit()
+    device.publish(first)
+
+    def full(*_: object, **__: object) -> None:
+        raise DeviceError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(install, "trusted", full)
+        with pytest.raises(DeviceError, match="the disk is full"):
+            device.pull()
+    assert device.states(Bundle(first).id)[-1] == "rolled-back"
+    assert device.pull().ending == "switched"
 
 
 def test_a_release_that_was_interrupted_before_the_switch_goes_on(
@@ -672,8 +703,14 @@ def test_a_statement_that_nobody_renewed_is_noted_where_it_runs_already(
             return cls.fromtimestamp(super().now(tz).timestamp() + 2 * 86_400, tz)
 
     monkeypatch.setattr(pulling, "datetime", Later)
-    (note,) = device.pull().notes
-    assert note.startswith("the channel's statement has expired")
+    monkeypatch.setattr(trust, "datetime", Later)
+    for known in (True, False):
+        if not known:
+            (device.store.root / "pull.json").unlink()
+        done = device.pull()
+        assert (done.ending, done.fresh) == ("current", not known)
+        (note,) = done.notes
+        assert note.startswith("the channel's statement has expired")
 
 
 def test_the_command_tells_what_it_did(

@@ -19,7 +19,6 @@ def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Devices
     monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("TINYTX_DEVICES", str(made.file))
     monkeypatch.setattr(link, "WAITS", (0.1, 0.1, 0.2))
-    monkeypatch.setattr(link.Link, "waits", (0.1, 0.1, 0.2))
     yield made
     made.close()
 

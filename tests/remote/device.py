@@ -38,7 +38,8 @@ if plan.get("before"):
     log(passed=0)
     sys.exit(plan.get("code", 255))
 environment = dict(os.environ, TINYTX_STORE=folder + "/stores/" + host)
-child = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, env=environment)
+out = subprocess.DEVNULL if plan.get("mute") else None
+child = subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, stdout=out, env=environment)
 passed, cut = 0, plan.get("cut")
 while True:
     chunk = os.read(0, 4096)

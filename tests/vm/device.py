@@ -115,7 +115,8 @@ def _variants(bundle: Path, folder: Path) -> dict[str, Path]:
     for graph in made["two"].glob("*.onnx"):
         graph.write_bytes(graph.read_bytes() + DESCRIPTION)
     golden = json.loads((bundle / "golden.json").read_text())
-    golden["cases"][0]["prompt"] += " and"
+    for case in sum(golden.get("variants", {}).values(), golden["cases"]):
+        case["prompt"] += " and"
     (made["bad"] / "golden.json").write_bytes(encode(msgspec.convert(golden, Golden)))
     for path in (made["two"], made["bad"]):
         _reseal(path)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PORT = 2299
-MEMORY_MB = 1024
+MEMORY_MB = 512
+"""As the smallest Raspberry Pi has it."""
 PROCESSOR = "max"
 """It says of itself that it is emulated, so that a proof of speed there is INVALID by rule."""
 QUIET = "cryptomgr.notests mitigations=off modprobe.blacklist=kvm_amd,kvm_intel quiet"
@@ -32,8 +33,8 @@ def build(suite: str) -> Path:
 class Machine:
     """One virtual machine. ``work`` holds its disk, its log and the SSH configuration."""
 
-    def __init__(self, built: Path, work: Path) -> None:
-        self.built, self.work = built, work
+    def __init__(self, built: Path, work: Path, port: int = PORT) -> None:
+        self.built, self.work, self.port = built, work, port
         self.disk = work / "disk.ext4"
         self.console = work / "console.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -43,7 +44,8 @@ class Machine:
     def _configure(self) -> None:
         """SSH aliases ``vm`` (root), ``pi`` and ``carrier``, and an ``ssh`` that reads them."""
         common = (
-            f"    HostName 127.0.0.1\n    Port {PORT}\n    IdentityFile {self.built}/id_ed25519\n"
+            f"    HostName 127.0.0.1\n    Port {self.port}\n"
+            f"    IdentityFile {self.built}/id_ed25519\n"
             "    IdentitiesOnly yes\n    StrictHostKeyChecking accept-new\n"
             f"    UserKnownHostsFile {self.work}/known_hosts\n    LogLevel ERROR\n"
         )
@@ -71,9 +73,9 @@ class Machine:
 
     def start(self, kernel: str = "", *more: str) -> float:
         """Switch it on and wait until it answers; seconds. ``kernel``: further parameters."""
-        forward = f"hostfwd=tcp:127.0.0.1:{PORT}-:22"
+        forward = f"hostfwd=tcp:127.0.0.1:{self.port}-:22"
         words = [
-            "nice", "-n", "10", "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=128",
+            "nice", "-n", "10", "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=96",
             "-cpu", PROCESSOR, "-m", str(MEMORY_MB), "-smp", "2",
             "-kernel", str(self.built / "kernel"), "-initrd", str(self.built / "initrd"),
             "-append", f"root=/dev/vda rw console=ttyS0 net.ifnames=0 panic=-1 {QUIET} {kernel}",

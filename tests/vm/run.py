@@ -5,7 +5,7 @@
 
 The Python needs tinytx (``pip install -e .``) and pip; wheels for the device are fetched once. What
 is made lies in ``$XDG_CACHE_HOME/tinytx/vm``. Emulated, it takes an hour and a half on two cores,
-and 1.3 GB of memory. Exit codes: 0 all as it should be; 1 not; 69 this machine cannot do it.
+and 0.8 GB of memory. Exit codes: 0 all as it should be; 1 not; 69 this machine cannot do it.
 """
 
 import argparse
@@ -20,7 +20,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 from device import ROOT, Device
 from losses import losses
-from machine import Machine, build
+from machine import PORT, Machine, build
 from scenarios import BEFORE, LAST
 
 PYTHON = {"trixie": "3.13", "bookworm": "3.11"}
@@ -34,6 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--losses", type=int, default=20, help="of power (20)")
     parser.add_argument("--seed", type=int, default=1, help="of the instants (1)")
     parser.add_argument("--minutes", type=float, default=600, help="begin no further loss later")
+    parser.add_argument("--port", type=int, default=PORT, help=f"of its SSH here ({PORT})")
     parser.add_argument("--only", nargs="*", default=None, help="these scenarios, by name")
     parser.add_argument("--keep", action="store_true", help="go on with the disk of the last run")
     return parser.parse_args()
@@ -70,10 +71,10 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         print(error.stderr, end="", file=sys.stderr)
         return int(error.returncode)
-    work = built.parent / f"work-{options.suite}"
+    work = built.parent / f"work-{options.suite}-{options.port}"
     work.mkdir(exist_ok=True)
-    machine = Machine(built, work)
-    device = Device(machine, options.bundle, wheels(built.parent / options.suite, options.suite))
+    machine = Machine(built, work, options.port)
+    device = Device(machine, options.bundle, wheels(work, options.suite))
     if not (options.keep and machine.disk.exists()):
         machine.fresh()
     try:

@@ -91,24 +91,27 @@ def pull(
         ending = None
     notes: list[str] = []
     if reading.fresh or ending is None:
-        trusted = _judge(store, said, reading.envelope, entries)
+        trusted = _judge(store, said, reading.envelope, entries, running=ending == "current")
         notes += [trusted.note, *([OPEN] if where.startswith("http:") and not trusted.by else [])]
         channel.accept(memory, reading)
         site.keep()
-    elif said.expires_at <= datetime.now(UTC):
-        notes.append("the channel's statement has expired: nobody renewed it, or it is held back")
-    files = 0
-    if ending is None:
-        files = _bring(site, store, said)
-        _require_service(store)
-        _try(folder, site, said)
-        ending = "switched"
-    elif ending == "tried before" and memory.tried and memory.tried.bundle == said.bundle:
-        notes.append(memory.tried.why)
+    if ending is not None:
+        notes += _remarks(said, ending, memory.tried)
+    files = _try(site, store, said) if ending is None else 0
     return Pulled(
-        ending, said.bundle, said.serial, reading.fresh, files, web.requests, web.received,
-        [note for note in notes if note],
+        ending or "switched", said.bundle, said.serial, reading.fresh, files, web.requests,
+        web.received, [note for note in notes if note],
     )  # fmt: skip
+
+
+def _remarks(said: Statement, ending: Ending, tried: Tried | None) -> list[str]:
+    """What there is to say where nothing is done."""
+    found = []
+    if said.expires_at <= datetime.now(UTC):
+        found.append("the channel's statement has expired: nobody renewed it, or it is held back")
+    if ending == "tried before" and tried is not None and tried.bundle == said.bundle:
+        found.append(tried.why)
+    return found
 
 
 def decide(
@@ -142,12 +145,18 @@ def _taken_back(release: str, entries: list[Entry]) -> bool:
 
 
 def _judge(
-    store: Store, said: Statement, envelope: statement.Envelope, entries: list[Entry]
+    store: Store,
+    said: Statement,
+    envelope: statement.Envelope,
+    entries: list[Entry],
+    *,
+    running: bool,
 ) -> trust.Trusted:
     accepted = states.committed(entries)
     serial = accepted.serial if accepted is not None else None
     signed = trust.Signed(envelope.statement.encode(), envelope.signature)
-    return trust.judge(store.root, said.bundle, signed, store.policy(), serial)
+    policy = store.policy()
+    return trust.judge(store.root, said.bundle, signed, policy, serial, runs_already=running)
 
 
 def _bring(site: fetch.Site, store: Store, said: Statement) -> int:
@@ -172,13 +181,14 @@ def _require_service(store: Store) -> None:
         )
 
 
-def _try(folder: Path | None, site: fetch.Site, said: Statement) -> None:
-    """Install, prove, switch; the watch decides the rest."""
+def _try(site: fetch.Site, store: Store, said: Statement) -> int:
+    """Fetch, install, prove, switch; the watch decides the rest. Returns the files that came."""
     from tinytx.release import watching
 
-    envelope = site.memory.envelope
+    files, envelope = _bring(site, store, said), site.memory.envelope
     assert envelope is not None
-    with begun(folder, COMMAND) as here:
+    _require_service(store)
+    with begun(store.root, COMMAND) as here:
         signed = trust.Signed(envelope.statement.encode(), envelope.signature)
         trust.keep(here.store.root, said.bundle, signed)
         install.install(here, said.bundle)
@@ -189,6 +199,7 @@ def _try(folder: Path | None, site: fetch.Site, said: Statement) -> None:
             raise
         switch.switch(here, said.bundle)
         watching.start_if_needed(here.store)
+    return files
 
 
 def _note_failure(site: fetch.Site, bundle: str, error: TinytxError) -> None:

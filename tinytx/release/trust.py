@@ -87,9 +87,13 @@ def judge(
     committed_serial: int | None,
     *,
     allow_older: bool = False,
+    runs_already: bool = False,
     now: datetime | None = None,
 ) -> Trusted:
-    """Judge a statement that may not be in the store yet: see :func:`check`."""
+    """Judge a statement that may not be in the store yet: see :func:`check`.
+
+    One about what ``runs_already`` may have expired: nothing is installed by it.
+    """
     now = now or datetime.now(UTC)
     required = signatures_required(store_root)
     if required and not keygen.available():
@@ -114,7 +118,7 @@ def judge(
     note = "" if required else TRANSPORT_ONLY
     if now < newest - CLOCK_TOLERANCE:
         note = "; ".join(filter(None, [note, _by_serial_alone(now, newest, policy)]))
-    elif said.expires_at <= now:
+    elif said.expires_at <= now and not runs_already:
         raise TrustError(
             f"the release's statement expired at {shown(said.expires_at)}", "publish it again"
         )

@@ -67,7 +67,7 @@ class Named(msgspec.Struct, kw_only=True, frozen=True):
     device: Device
 
 
-def keys() -> list[str]:
+def known_keys() -> list[str]:
     """What a ``[devices.NAME]`` may hold, as the file spells it."""
     return [field.encode_name for field in msgspec.structs.fields(Device)]
 
@@ -147,7 +147,7 @@ def _device(name: str, table: object, path: Path) -> Device:
         raise UsageError(f"{path}: {name!r} is no name for a device: letters, digits, . _ - only")
     if not isinstance(table, dict):
         raise UsageError(f"{path}: {where} must be a table: [{where}]")
-    _check_keys(table, keys(), f"{path}: [{where}]")
+    _check_keys(table, known_keys(), f"{path}: [{where}]")
     try:
         return msgspec.convert(table, Device)
     except msgspec.ValidationError as error:

@@ -30,7 +30,7 @@ class Link:
 
     named: Named
     stop: threading.Event = field(default_factory=threading.Event)
-    waits: Sequence[float] = WAITS
+    waits: Sequence[float] = field(default_factory=lambda: WAITS)
     note: Callable[[str], None] = lambda text: None
     """Told to whoever watches."""
     sent: int = 0

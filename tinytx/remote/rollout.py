@@ -30,12 +30,26 @@ class Rollout:
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def run(self) -> list[Outcome]:
-        """The outcome of each device, in their order; those that were not begun say why."""
+        """The outcome of each device, in their order; those that were not begun say why.
+
+        All work is done in other threads, so that Ctrl-C interrupts nothing but the waiting.
+        """
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            work = pool.submit(self._run)
+            while True:
+                try:
+                    return work.result()
+                except KeyboardInterrupt:
+                    self.stop.set()
+
+    def _run(self) -> list[Outcome]:
         canaries, others = split(self.devices)
         why = ""
         with ThreadPoolExecutor(max_workers=self.parallel) as pool:
             for canary in canaries:
                 self._all(pool, iter([canary]), 1)
+                if self.stop.is_set():
+                    break
                 if self._outcomes[canary.name].end != "committed":
                     why = f"{canary.name}, the canary, was not committed"
                     break
@@ -49,27 +63,26 @@ class Rollout:
                 for named in self.devices]  # fmt: skip
 
     def _all(self, pool: ThreadPoolExecutor, devices: Iterator[Named], parallel: int) -> None:
-        """So many at a time, while few enough have failed. Ctrl-C ends what runs, and returns."""
-        running: set[Future[Outcome]] = set()
+        """So many at a time, while few enough have failed."""
+        running: set[Future[None]] = set()
         while True:
-            try:
-                while len(running) < parallel and self._may_begin():
-                    if (named := next(devices, None)) is None:
-                        break
-                    running.add(pool.submit(self.work, named))
-                if not running:
-                    return
-                ended, running = wait(running, return_when=FIRST_COMPLETED)
-            except KeyboardInterrupt:
-                self.stop.set()
-                continue
+            while len(running) < parallel and self._may_begin():
+                if (named := next(devices, None)) is None:
+                    break
+                running.add(pool.submit(self._one, named))
+            if not running:
+                return
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
             for future in ended:
-                outcome = future.result()
-                self._outcomes[outcome.device] = outcome
-                self.done(outcome)
+                future.result()  # raises what can only be a bug
+
+    def _one(self, named: Named) -> None:
+        outcome = self.work(named)
+        self._outcomes[named.name] = outcome
+        self.done(outcome)
 
     def _may_begin(self) -> bool:
-        failures = sum(_failed(outcome) for outcome in self._outcomes.values())
+        failures = sum(_failed(outcome) for outcome in list(self._outcomes.values()))
         return failures < self.max_failures and not self.stop.is_set()
 
     def _not_begun(self, named: Named, why: str) -> Outcome:

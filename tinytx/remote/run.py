@@ -217,4 +217,6 @@ def end(process: "subprocess.Popen[bytes]") -> None:
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(patience)
-            return
+            break
+    with suppress(ProcessLookupError, PermissionError):  # children that did not listen
+        os.killpg(process.pid, signal.SIGKILL)

@@ -199,6 +199,8 @@ def _otherwise(named: Named, ended: Ended, said: str) -> TinytxError:
     if ended.code == UNKNOWN or ended.code < 0 or ended.code in (129, 137, 143):
         sure = "" if _LOST.search(said) or not line else f" ({line})"
         return Lost(f"the connection to {named.name} ended without an answer{sure}", "")
+    if ended.code == 0 and not ended.out.strip():  # whatever it says: the answer did not come
+        return Lost(f"{named.name} gave no answer", "")
     shown = ended.out[:80].decode("utf-8", "replace").strip()
     if shown:
         return Refused(

@@ -1,0 +1,211 @@
+"""A deployment with the real device half behind a fake ssh that cuts, hangs, lies and is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.remote.bundles import with_file
+from tests.remote.device import Devices
+from tinytx.bundle import Bundle
+from tinytx.cli.main import run
+from tinytx.remote import link
+
+BIG = 400_000
+
+
+def deploy(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[dict[str, Any]]]:
+    """The exit code, and what is told of each device."""
+    capsys.readouterr()
+    code = run(["deploy", *words, "--json", "--quiet"])
+    return code, json.loads(capsys.readouterr().out)["devices"]
+
+
+def test_a_cut_transfer_goes_on_where_the_device_says_and_lost_answers_are_asked_for(
+    devices: Devices, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = with_file(bundle, tmp_path / "large", "appendix.bin", os.urandom(BIG))
+    facts = Bundle(large).manifest.files
+    devices.add("pi")
+    devices.plan(
+        "pi",
+        {"in": f"receive {facts['appendix.bin'].sha256}", "cut": BIG // 2},
+        {"in": " install ", "code": 255},  # it succeeds, and ssh says that it did not
+        {"in": " prove ", "mute": True, "code": 255},  # it succeeds, and nobody hears of it
+        {"in": " switch ", "mute": True, "code": 0},
+    )
+    code, [told] = deploy(capsys, "pi", str(large))
+    assert (code, told["end"], told["state"], told["why"]) == (0, "committed", "committed", "")
+    passed = [call["passed"] for call in devices.calls(facts["appendix.bin"].sha256)]
+    assert passed == [BIG // 2, BIG - BIG // 2]
+    assert passed[1] <= 0.55 * BIG
+    assert told["files_sent"] == len(facts)
+    for word, times in (("install", 1), ("prove", 1), ("switch", 1)):
+        assert len(devices.calls(f" {word} ")) == times, word
+
+    before = len(devices.calls())
+    code, [told] = deploy(capsys, "pi", str(large))
+    assert (code, told["unchanged"], told["files_sent"], told["bytes_sent"]) == (0, True, 0, 0)
+    assert len(devices.calls()) == before + 1  # one question
+
+
+def test_a_proof_that_fails_ends_with_its_code_and_the_devices_after_it_are_not_begun(
+    devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    devices.add("pi", "spare")
+    (devices.folder / "proof-pi").write_text("FAIL: next token, p95: 900 ms are over 250 ms")
+    code, [pi, spare] = deploy(capsys, "pi", "spare", str(bundle), "--max-failures", "9")
+    assert code == 7
+    assert (pi["end"], pi["state"], pi["exit_code"]) == ("failed", "rolled-back", 7)
+    assert "900 ms are over 250 ms" in pi["why"]
+    assert (spare["end"], spare["why"]) == ("not begun", "pi, the canary, was not committed")
+    assert devices.calls(" switch ") == []
+    assert {call["host"] for call in devices.calls()} == {"pi"}
+
+
+def test_a_device_that_wants_signatures_takes_what_is_signed_for_it_and_nothing_else(
+    devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    devices.add("pi")
+    key = devices.folder / "key"
+    keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)]
+    subprocess.run(keygen, check=True)
+    public = key.with_suffix(".pub").read_text()
+    signers = devices.folder / "stores/pi/allowed_signers"
+    signers.write_text(f'release namespaces="tinytx-release" {public}')
+    code, [told] = deploy(capsys, "pi", str(bundle))
+    assert (code, told["end"], told["state"]) == (9, "failed", "rolled-back")
+    assert "not signed" in told["why"]
+    invalid = {"error": "not proven", "exit_code": 8}
+    devices.plan("pi", {"in": " prove ", "before": True, "code": 8, "out": json.dumps(invalid)})
+    code, [told] = deploy(capsys, "pi", str(bundle), "--sign", str(key))
+    assert (code, told["why"]) == (8, "pi: not proven")  # so it was trusted, and installed
+    assert len(devices.calls(" statement ")) == 1
+    kept = (devices.folder / f"stores/pi/statements/{Bundle(bundle).id}.json").read_text()
+    assert '"serial": 1' in kept
+    secret = key.read_text().splitlines()[2]
+    for path in (devices.folder / "stores/pi/journal", devices.folder / "calls"):
+        assert secret not in path.read_text()
+
+
+def test_a_transfer_that_gets_nowhere_is_given_up_and_what_came_is_kept(
+    devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    devices.add("pi")
+    devices.plan("pi", {"in": " receive ", "before": True, "times": 99})
+    code, [told] = deploy(capsys, "pi", str(bundle))
+    assert (code, told["end"], told["files_sent"]) == (10, "failed", 0)
+    assert "the connection to pi ended without an answer" in told["why"]
+    assert len(devices.calls(" receive ")) == len(link.WAITS) + 1
+
+
+@pytest.mark.parametrize(
+    ("plan", "says", "code"),
+    [
+        (
+            {"before": True, "err": "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n"},
+            "the host key of pi is not the one that is known here",
+            10,
+        ),
+        (
+            {"before": True, "err": "ssh: connect to host pi port 22: Connection refused\n"},
+            "pi refuses the connection",
+            10,
+        ),
+        ({"before": True, "out": "Welcome!\n", "code": 0}, "answered 'Welcome!'", 10),
+        ({"before": True, "out": '{"schema": 9}', "code": 0}, "where JSON was expected", 10),
+        ({"hang": True}, "did not answer in time", 10),
+        (
+            {"before": True, "code": 10, "out": '{"error": "cannot write the journal: Read-only '
+             'file system", "remedy": "mount it writable", "exit_code": 10}'},
+            "cannot write the journal: Read-only file system\npi:   -> mount it writable",
+            10,
+        ),
+    ],
+    ids=["host key", "refused", "login script", "unknown words", "hangs", "read-only"],
+)  # fmt: skip
+def test_a_device_that_cannot_be_asked_gets_one_sentence_and_nothing_is_sent(
+    devices: Devices,
+    bundle: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    plan: dict[str, Any],
+    says: str,
+    code: int,
+) -> None:
+    monkeypatch.setattr(link.Link.ask, "__defaults__", (link.Limits(total=1.0), None, None))
+    devices.add("pi")
+    devices.plan("pi", plan)
+    assert run(["deploy", "pi", str(bundle)]) == code
+    out, err = capsys.readouterr()
+    assert says in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert len(devices.calls()) == 1
+
+
+def test_a_device_without_tinytx_is_told_apart_from_one_that_is_gone(
+    devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    devices.add("pi")
+    (devices.folder / "bin/tinytx").unlink()
+    assert run(["deploy", "pi", str(bundle)]) == 10
+    err = capsys.readouterr().err
+    assert f"{devices.folder}/bin/tinytx is not there" in err
+
+
+def test_a_damaged_bundle_goes_nowhere(
+    devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    devices.add("pi")
+    (bundle / "model.onnx").write_bytes(b"x")
+    assert run(["deploy", "pi", str(bundle)]) == 9
+    assert "model.onnx is damaged" in capsys.readouterr().err
+    assert devices.calls() == []
+
+
+def test_ctrl_c_says_where_the_device_is_left(
+    devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    devices.add("pi")
+    devices.plan("pi", {"hang": True})
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    code, [told] = deploy(capsys, "pi", str(bundle))
+    assert (code, told["end"], told["exit_code"]) == (130, "interrupted", 130)
+    assert told["why"].startswith("nothing was changed on pi, which serves what it served")
+
+
+def test_a_dry_run_prints_every_command_and_runs_none(
+    devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    devices.add("pi", "spare")
+    assert run(["deploy", "spare", "pi", str(bundle), "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert devices.calls() == []
+    assert [line for line in lines if line.startswith("#")] == ["# spare (canary)", "# pi"]
+    commands = [line for line in lines if not line.startswith("#")]
+    assert all(line.startswith("ssh -T -o BatchMode=yes ") for line in commands)
+    for name, facts in Bundle(bundle).manifest.files.items():
+        wanted = f"receive {facts.sha256} --size {facts.size} --offset 0"
+        assert sum(wanted in line and line.endswith(f"< {bundle}/{name}") for line in lines) == 2
+
+
+def test_words_that_make_no_sense_are_wrong_usage(
+    devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    devices.add("pi", "spare")
+    for words, says in (
+        (["pi"], "give a DEVICE and a BUNDLE"),
+        (["spair", str(bundle)], "has no device 'spair'; did you mean 'spare'?"),
+        (["pi", str(bundle), "--statement", "x", "--sign", "y"], "not both"),
+        (["pi", str(bundle), "--sign", str(bundle.parent / "key")], "there is no key"),
+        (["--prepare", "pi"], 'is of the way "plain"'),
+    ):
+        assert run(["deploy", *words]) == 64, words
+        assert says in capsys.readouterr().err
+    assert devices.calls() == []
