@@ -208,8 +208,12 @@ class Workstation:
     def start(cls, fleet: Fleet, *words: str) -> "Workstation":
         return cls(
             subprocess.Popen(
-                fleet._words(words), env=fleet.environment, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, text=True, start_new_session=True,
+                fleet._words(words),
+                env=fleet.environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
             )  # fmt: skip
         )
 
@@ -247,4 +251,3 @@ def full(device: Device) -> None:
 
 def room(device: Device) -> None:
     device.shell(f"rm -rf {STORE}/fill")
-
