@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tinytx.runtime.batch import Batch
 from tinytx.runtime.decoder import Logits
 from tinytx.serve.app import build
+from tinytx.serve.loop import Loop
 from tinytx.serve.releases import Settings, load_model
 from tinytx.serve.service import Limits, Service
 
@@ -272,3 +273,28 @@ def test_a_request_that_takes_too_long_is_ended(ask: Ask, monkeypatch: pytest.Mo
     assert events(body)[-1]["error"]["code"] == "deadline"
     status, body = ask("/v1/score", written({"text": "River stone"}))
     assert status == 504 and json.loads(body)["error"]["code"] == "deadline"
+
+
+def test_likelihoods_of_an_echo_are_told_whenever_they_come(ask: Ask) -> None:
+    """The echo is given out with the first news; the likelihoods of its tokens come after it, one
+    by one, and with no text of their own."""
+    request = {"prompt": "River", "max_tokens": 0, "n": 2, "echo": True, "logprobs": 0}
+    _, body = ask("/v1/completions", written(request))
+    whole = json.loads(body)["choices"]
+    tell = Loop._tell
+
+    def always(self: Loop, now: float) -> None:
+        self._told = 0.0  # so that each token is news
+        tell(self, now)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "_tell", always)
+        patch.setattr(Loop, "_expects", lambda self, now: True)  # a turn after every step
+        _, body = ask("/v1/completions", written({**request, "stream": True}))
+    parts = [event["choices"][0] for event in events(body)]
+    assert len(parts) > 4
+    for choice in whole:
+        mine = [part for part in parts if part["index"] == choice["index"]]
+        assert "".join(part["text"] for part in mine) == "River"
+        tokens = [token for part in mine for token in part["logprobs"]["tokens"]]
+        assert tokens == choice["logprobs"]["tokens"]

@@ -198,5 +198,13 @@ def test_who_opens_very_many_connections_is_turned_away_and_the_others_are_not(
 
 
 def ask_on(connection: socket.socket, request: bytes) -> bytes:
+    """The answer, whole: head and body may come one after the other."""
     connection.sendall(request)
-    return connection.recv(65_536)
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += connection.recv(65_536)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+    while len(body) < size:
+        body += connection.recv(65_536)
+    return head + b"\r\n\r\n" + body

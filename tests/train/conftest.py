@@ -104,7 +104,7 @@ def make_job_in(tmp_path: Path) -> MakeJob:
         settings: Settings, folder: str = "out", tokens: int = 700, state: dict | None = None
     ) -> Job:
         space = Workspace(tmp_path / folder)
-        if not space.train_tokens.exists():
+        if not space.val_tokens.exists():  # the last that is written
             _write_inputs(space, settings.tokenizer.vocab_size, tokens)
         hashes = {"train_text": "a" * 64, "val_text": "b" * 64, "tokenizer": "c" * 64}
         return make_job(settings, space, hashes, state)
@@ -117,7 +117,7 @@ def _write_inputs(space: Workspace, vocab_size: int, tokens: int) -> None:
     noise = source.integers(0, vocab_size, tokens)
     stream = np.where(source.random(tokens) < 0.1, noise, np.cumsum(np.full(tokens, 7)) % 50)
     for folder in ("corpus", "tokens"):
-        (space.root / folder).mkdir(parents=True)
+        (space.root / folder).mkdir(parents=True, exist_ok=True)  # after a kill
     space.train_text.write_text("t" * tokens)
     space.val_text.write_text("v" * (tokens // 4))
     stream.astype("<u2").tofile(space.train_tokens)

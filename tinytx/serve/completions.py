@@ -170,7 +170,8 @@ class Answer:
                 unfinished.clear()
                 return [*events, answers.event(answers.error(problem(generation)))]
             chosen = self._choice(i, last=reason is not None)
-            if chosen["text"] or reason:
+            told = chosen["logprobs"]
+            if chosen["text"] or reason or (told is not None and told["tokens"]):
                 events.append(answers.event(self._made([chosen], self._so_far())))
             if reason:
                 unfinished.remove(i)

@@ -56,6 +56,12 @@ def serve(
         sock.close()
 
 
+def _address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2] if sock.family != socket.AF_UNIX else ("unix", 0)
+    shown = f"[{host}]" if ":" in str(host) else host
+    return f"http://{shown}:{port}"
+
+
 async def _serve(
     service: Service,
     releases: Releases,
@@ -84,7 +90,8 @@ async def _serve(
     def stop() -> None:
         # At once: who connects from now on waits at systemd's socket for the next process.
         # uvicorn itself looks ten times a second, and whom it takes until then gets a 503.
-        events.remove_reader(sock)
+        if sock.fileno() >= 0:  # a second signal finds it closed
+            events.remove_reader(sock)
         releases.drain()
         server.should_exit = True
         notify("STOPPING=1")
@@ -92,13 +99,12 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         events.add_signal_handler(number, stop)
     events.add_signal_handler(signal.SIGHUP, releases.reload)
+    address = _address(sock)  # now: whoever ends the service at once closes the socket
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
     if not serving.done():
-        host, port = sock.getsockname()[:2] if sock.family != socket.AF_UNIX else ("unix", 0)
-        shown = f"[{host}]" if ":" in str(host) else host
-        ready(f"http://{shown}:{port}")
+        ready(address)
         notify("READY=1")
     alive = asyncio.create_task(watchdog())
     await serving
