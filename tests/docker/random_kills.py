@@ -96,11 +96,16 @@ def run(on: Lane, folder: Path, number: int, seed: int) -> list[Ended]:
     began = time.monotonic()
     on.deployed(first)
     took = time.monotonic() - began
-    print(f"an undisturbed deployment: {took:.2f} s", flush=True)
+    say(f"an undisturbed deployment: {took:.2f} s")
     for each in range(1, number + 1):
         found.append(disturbed(on, folder, each, took, chance))
-        print(found[-1], flush=True)
+        say(str(found[-1]))
     return found
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main() -> int:
@@ -116,7 +121,7 @@ def main() -> int:
         with lane(folder / "workstation", image, bundles) as on:
             ended = run(on, folder, given.number, given.seed)
     well = [one for one in ended if not one.faults]
-    print(f"{len(well)} of {len(ended)} well; {dict(Counter(one.served for one in ended))}")
+    say(f"{len(well)} of {len(ended)} well; {dict(Counter(one.served for one in ended))}")
     return 0 if len(well) == len(ended) else 1
 
 

@@ -1,6 +1,5 @@
 """Releases that should not stay: each returns by itself to the old one, and `status` says why."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,6 +121,5 @@ def test_what_misbehaves_after_the_switch_is_taken_back_within_the_deadline(
 ) -> None:
     bundle = with_file(lane.bundles[0], tmp_path / "bundle", "appendix.bin", kind.encode())
     why, seconds = switched(lane, bundle)
-    print(json.dumps({"kind": kind, "why": why, "seconds": round(seconds, 1)}))
     assert words in why
     assert seconds < DEADLINE

@@ -67,8 +67,8 @@ def _mended(store: Store, journal: Journal, entries: list[states.Entry], release
 
 @contextmanager
 def giving_up(journal: Journal, release: str) -> Iterator[None]:
-    """What fails before the switch ends in ``rolled-back``, with the reason: a full disk too, as far
-    as that can be written; else the next recovery does it."""
+    """What fails before the switch ends in ``rolled-back``, with the reason; if the disk is so full
+    that this cannot be written, the next recovery does it."""
     try:
         yield
     except TinytxError as error:
