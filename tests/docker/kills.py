@@ -4,6 +4,7 @@ A lane is one device with two releases, a client that asks its service all the t
 beside tinytx that holds whoever writes a stated line (device/hold.py). One device serves many rows.
 """
 
+import itertools
 import json
 import os
 import re
@@ -108,8 +109,8 @@ class Lane:
         return int(self.device.shell(f"cat {ASKED} 2>/dev/null | wc -l"))
 
     def answers(self, since: int) -> Answers:
-        """What the client heard after that many lines."""
-        heard, last = Answers(), None
+        """What the clients heard after that many lines."""
+        heard, times = Answers(), []
         for line in self.device.shell(f"tail -n +{since + 1} {ASKED}").splitlines():
             began, seconds, model, text = json.loads(line)
             if not model:
@@ -117,10 +118,11 @@ class Lane:
             elif self.texts.get(model) != text:
                 heard.wrong.append(f"{model}: {text!r}")
             else:
-                heard.right += 1
-                now = began + seconds
-                heard.longest_gap = max(heard.longest_gap, now - last if last else 0.0)
-                last = now
+                times.append(began + seconds)
+        times.sort()
+        heard.right = len(times)
+        gaps = [later - one for one, later in itertools.pairwise(times)]
+        heard.longest_gap = max(gaps, default=0.0)
         return heard
 
     def look(self, since: int = 0) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""For tests, installed beside tinytx on a device: whoever writes a stated line of the journal is held
+"""For tests, installed beside tinytx on a device: who writes a stated line of the journal is held
 there, before the line or after it is on the disk, until it is killed or let go.
 
 FOLDER/at says where, as ``STATE PHASE before|after``; FOLDER/reached then holds the process's id,
