@@ -169,10 +169,10 @@ def fill_disk(run: Run) -> None:
     for _ in range(TIMES.index(run.times) + 1):
         if run.work is not None:
             found = run.lane.settled()
-            if found["current"] == run.new:  # the same state, of the next deployment
-                run.old, run.new = run.new, run.old
-            if run.state == "rolled-back" and not found["previous"]:
+            if run.state == "rolled-back":  # what was taken back is put in force again
                 run.lane.deployed(run.lane.other(found["current"]))
+            elif found["current"] == run.new:  # the same state, of the next deployment
+                run.old, run.new = run.new, run.old
             run.lane.clear()
         process = run.begin(run.first)
         full(run.lane.device)

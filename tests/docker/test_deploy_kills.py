@@ -25,7 +25,7 @@ TABLE = """
 received | process killed | ... received~ rolled-back ALL, new | SAME
 received | container killed | ... received~ rolled-back ALL, new | SAME
 received | network cut | ALL, new | SAME
-received | disk full | ... verified~ rolled-back, old | TWO
+received | disk full | received verified( proved)?~ rolled-back, old | TWO
 received | workstation killed | ... verified, old | TWO
 verified | process killed | ... verified~ rolled-back ALL, new | SAME
 verified | container killed | ... verified~ rolled-back ALL, new | SAME
@@ -55,11 +55,12 @@ committed | workstation killed | ALL, new | SAME
 rolled-back | process killed | rolled-back, new | SAME
 rolled-back | container killed | rolled-back, new | SAME
 rolled-back | network cut | rolled-back, new | SAME
-rolled-back | disk full | rolled-back, new | SAME
+rolled-back | disk full | rolled-back, new | rolled-back ALL rolled-back, new
 rolled-back | workstation killed | rolled-back, new | SAME
 """
 """``~``: begun and not done. ``...``: all states before that one. SAME: as once. TWO: the chain of
-once, twice. ``new`` is the release of the deployment; of a way back by hand, the one before."""
+once, twice. On a full disk, what the journal gave up of its reserve may carry a release one state
+further. ``new`` is the release of the deployment; of a way back by hand, the one before."""
 IMPOSSIBLE: dict[Key, str] = {}
 """Combinations that cannot come about, and why. There is none."""
 
