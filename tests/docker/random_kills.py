@@ -2,10 +2,10 @@
 
     python -m tests.docker.random_kills BUNDLE [--number 100] [--seed 1]
 
-Undisturbed deployments are timed; each disturbed one sends a release that the device never saw, and
-is killed at a random instant of 1.1 times the last such time, workstation included. Every second one is
-killed again at a random instant of its recovery. Then the device must serve the old release or the
-new one, intact by hash, with a journal that is whole, and the next deployment must succeed.
+Undisturbed deployments are timed. Each disturbed one sends a release that the device never saw, and
+is killed at a random instant of 1.1 times the last such time, workstation included; every second
+one is killed again at a random instant of its recovery. Then the device must serve the old release
+or the new one, intact by hash, with a whole journal, and the next deployment must succeed.
 Prints a line for each, and how many ended well; ends with 1 if not all did.
 """
 
