@@ -138,6 +138,8 @@ class Deployment:
             return
         line = status.line(self.release)
         self.before = line.at if line is not None else ""
+        if line is not None and line.state not in FINAL:
+            self.state = line.state
         if line is None or line.state not in ON_TRIAL:
             self._up_to_the_switch(status, transfer)
         self._decided(outcome)
