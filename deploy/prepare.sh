@@ -241,7 +241,6 @@ TOML
     [ -z "$budgets" ] || wanted=$(with_key budgets "$budgets")
     [ -z "$group" ] || wanted=$(with_key group "$group")
     [ -z "$channel" ] || wanted=$(with_key channel "$channel")
-    [ "$way" = systemd ] || wanted=$(with_key health http://serve:8765)
     if [ "$wanted" != "$text" ] || [ ! -f "$store/device.toml" ]; then
         change "writes $store/device.toml" write_device "$1" "$2"
     fi

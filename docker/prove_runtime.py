@@ -27,12 +27,17 @@ NEEDED = (
     *("numpy", "onnxruntime", "sentencepiece", "psutil", "msgspec", "click", "rich"),
     *("uvicorn", "starlette", "prometheus_client"),
 )
+PROGRAMS = ("tini", "ssh-keygen")  # the second checks who signed a release
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 TEMPORARY = ("tmp", "var/tmp")
 
 
 def packages() -> list[str]:
     found = [f"{n} can be imported" for n in ABSENT if importlib.util.find_spec(n)]
     found += [f"{n} is on the PATH" for n in NO_PROGRAM if shutil.which(n)]
+    found += [f"there is no {n}" for n in PROGRAMS if not shutil.which(n)]
+    if "BEGIN CERTIFICATE" not in AUTHORITIES.read_text():
+        found.append("no authority is known, so no https address can be reached")
     for name in NEEDED:  # each in a process of its own, which an illegal instruction may kill
         child = subprocess.run([sys.executable, "-P", "-c", f"import {name}"], check=False)
         if child.returncode:

@@ -110,3 +110,13 @@ def test_every_file_is_one_that_systemd_can_read() -> None:
         parser = configparser.RawConfigParser(strict=False, delimiters=("=",))
         parser.read_string(path.read_text("utf-8"))
         assert "Unit" in parser
+
+
+def test_a_watch_that_the_service_starts_can_ask_it() -> None:
+    """After a loss of power ``release recover`` in the service's own unit may start the watch; one
+    that could not reach the service took a good release back."""
+    found = unit("tinytx-serve.service")
+    assert "AF_INET" in found["RestrictAddressFamilies"][0].split()
+    assert "PrivateNetwork" not in found
+    assert found["IPAddressAllow"] == ["localhost"]
+    assert unit("tinytx-watch.service")["Before"] == ["tinytx-serve.service"]

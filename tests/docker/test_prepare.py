@@ -3,6 +3,7 @@
 A machine that lacks nothing is a virtual one: tests/vm.
 """
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,6 @@ def test_what_was_refused_left_nothing_and_undoing_nothing_is_no_fault(engine: A
 
 
 def test_the_device_of_compose_has_the_limits_of_the_repositorys_own() -> None:
-    import json
-
     def services(*words: str) -> dict[str, Any]:
         command = ["docker", "compose", *words, "config", "--format", "json"]
         found = subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
@@ -76,5 +75,6 @@ def test_the_device_of_compose_has_the_limits_of_the_repositorys_own() -> None:
         assert service["restart"] == "unless-stopped"
         assert service["container_name"] == f"tinytx-{name}"
         assert service["environment"]["ORT_DISABLE_TELEMETRY"] == "1"
+        assert service["network_mode"] == "host"
         (store,) = service["volumes"]
         assert (store["source"], store["target"]) == ("/var/lib/tinytx", "/var/lib/tinytx")

@@ -6,8 +6,11 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +85,7 @@ class Entry:
 
 def wheel(folder: Path, name: str, version: str, *needs: str, tag: str = "py3-none-any") -> None:
     """An empty wheel."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     base = f"{name.replace('-', '_')}-{version}"
     metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
     metadata += [f"Requires-Dist: {need}" for need in needs]
@@ -92,14 +95,34 @@ def wheel(folder: Path, name: str, version: str, *needs: str, tag: str = "py3-no
             packed.writestr(f"{base}.dist-info/{file}", "\n".join(lines) + "\n")
 
 
+@contextmanager
+def package_index(folder: Path) -> Iterator[str]:
+    """The address of a package index on this machine: a folder of folders of wheels."""
+    handler = functools.partial(Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the test is told by pip."""
+
+
 def pip(*arguments: str, before: str = "") -> str:
-    """What the real pip says to a dry installation without the network."""
+    """What the real pip says to a dry installation; of indexes it knows those that it is given."""
     start = "from pip._internal.cli.main import main; main(sys.argv[1:])"
     code = "; ".join(filter(None, ("import sys", before, start)))
-    plain = {name: text for name, text in os.environ.items() if not name.startswith("PIP_")}
+    clean = {name: text for name, text in os.environ.items() if not name.startswith("PIP_")}
+    clean |= {"PIP_CONFIG_FILE": os.devnull, "NO_PROXY": "*"}
+    offline = [] if "--index-url" in arguments else ["--no-index"]
+    words = [sys.executable, "-c", code, "install", "--dry-run", "--ignore-installed", *offline]
     ended = subprocess.run(
-        [sys.executable, "-c", code, "install", "--dry-run", "--no-index", "--ignore-installed",
-         *arguments],
-        env={**plain, "PIP_CONFIG_FILE": os.devnull}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [*words, *arguments], env=clean, capture_output=True, text=True, check=False
+    )
     return ended.stdout + ended.stderr

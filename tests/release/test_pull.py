@@ -48,11 +48,6 @@ from tinytx.release.store import Store
 from tinytx.release.trust import TRANSPORT_ONLY
 
 GRAPH = "model.onnx"
-LONG = os.environ.get("TINYTX_LONG_TESTS")
-EVERY_STEP = [
-    pytest.mark.long,
-    pytest.mark.skipif(not LONG, reason="TINYTX_LONG_TESTS is not set"),
-]
 
 
 @dataclass
@@ -327,7 +322,7 @@ def test_a_release_that_was_interrupted_before_the_switch_goes_on(
     assert not device.site.sent("/files/")
 
 
-@pytest.mark.parametrize("stride", [15, pytest.param(1, marks=EVERY_STEP)])
+@pytest.mark.parametrize("stride", [15, pytest.param(1, marks=pytest.mark.long)])
 def test_killed_at_any_step_the_next_pull_ends_what_it_began(
     device: Device, first: Path, second: Path, stride: int
 ) -> None:

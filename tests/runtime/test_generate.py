@@ -351,3 +351,15 @@ def test_the_same_seed_gives_the_same_text_in_the_same_engine(tiny_bundle: Path)
     first = sample(1)
     assert sample(2) != first
     assert sample(1) == first
+
+
+@pytest.mark.parametrize("stops", [(), ("b",)])
+def test_tokens_pushed_at_once_give_the_same_text_as_one_by_one(stops: tuple[str, ...]) -> None:
+    table = [b"a", b"\xc3", b"\xa9", b"b", b"\xff"]
+    tokens = [0, 1, 2, 4, 0, 1, 0, 3, 0]
+    for cut in range(len(tokens) + 1):
+        one, other = TextStream(table, stops), TextStream(table, stops)
+        alone = [one.push(token) for token in tokens] + [one.finish()]
+        pieces = other.push_all(tokens[:cut]) + other.push_all(tokens[cut:]) + [other.finish()]
+        assert "".join(pieces) == "".join(alone)
+        assert one.stopped == other.stopped

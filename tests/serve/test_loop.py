@@ -82,8 +82,10 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-def serve(batch: Batch, engine: Engine, requests: list[Asked]) -> list[Generation]:
-    """All of them on one loop, one step a turn."""
+def serve(
+    batch: Batch, engine: Engine, requests: list[Asked], seconds: float = 0.0
+) -> list[Generation]:
+    """All of them on one loop, with slices of so many seconds: of 0, one step a turn."""
 
     async def client(loop: Loop, asked: Asked) -> Generation:
         await turns(asked.arrives)
@@ -96,7 +98,7 @@ def serve(batch: Batch, engine: Engine, requests: list[Asked]) -> list[Generatio
         return generation
 
     async def everything() -> list[Generation]:
-        loop = Loop(batch, WAITING, seconds=0.0)
+        loop = Loop(batch, WAITING, seconds=seconds)
         running = asyncio.ensure_future(loop.run())
         done = await asyncio.gather(*(client(loop, asked) for asked in requests))
         loop.drain()
@@ -108,14 +110,17 @@ def serve(batch: Batch, engine: Engine, requests: list[Asked]) -> list[Generatio
 
 
 @CALM
-@given(REQUESTS)
+@given(REQUESTS, st.sampled_from([0.0, 0.001, 1.0]))
 def test_a_text_does_not_depend_on_who_else_is_served(
-    batch: Batch, engine: Engine, requests: list[Asked]
+    batch: Batch, engine: Engine, requests: list[Asked], seconds: float
 ) -> None:
-    for asked, found in zip(requests, serve(batch, engine, requests), strict=True):
+    for asked, found in zip(requests, serve(batch, engine, requests, seconds), strict=True):
         (alone,) = serve(batch, engine, [asked])
         if found.reason == "cancelled":
-            assert found.tokens == alone.tokens[: len(found.tokens)]
+            both = min(
+                len(found.tokens), len(alone.tokens)
+            )  # when it left is not when it did alone
+            assert found.tokens[:both] == alone.tokens[:both]
         elif alone.reason != "cancelled":
             assert (found.tokens, found.reason, found.take()) == (
                 alone.tokens,
@@ -245,3 +250,23 @@ def test_likelihoods_of_forced_tokens_are_those_of_a_score(batch: Batch, engine:
         best = [logprob for _, logprob in each.best]
         assert best == sorted(best, reverse=True)
         assert each.logprob <= best[0]
+
+
+def test_who_has_ended_is_answered_at_once_and_not_with_the_last_of_them(
+    batch: Batch, engine: Engine
+) -> None:
+    """However long a slice is: its slot then waits for nobody."""
+
+    async def both() -> tuple[int, int]:
+        loop = Loop(batch, 10, seconds=60.0)
+        short, long = plain(engine, 3), plain(engine, 30)
+        loop.submit([short, long])
+        running = asyncio.ensure_future(loop.run())
+        await short.news.wait()
+        seen = len(short.tokens), len(long.tokens)
+        loop.drain()
+        await asyncio.wait_for(running, 30)
+        assert len(long.tokens) == 30
+        return seen
+
+    assert asyncio.run(both())[0] == 3 and asyncio.run(both())[1] < 30

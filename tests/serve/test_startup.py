@@ -29,11 +29,11 @@ def processor(monkeypatch: pytest.MonkeyPatch) -> Act:
     """Act one whose products of some graphs have other bits in a tile that is not full."""
 
     def act(tile: int, *graphs: str) -> None:
-        binding, run = Batch._binding, Batch._run
+        step, run = Batch.step, Batch._run
 
-        def bound(self: Batch, n: int) -> Any:
-            self.__dict__["ran"] = n
-            return binding(self, n)
+        def stepped(self: Batch, tokens: Any) -> Any:
+            self.__dict__["ran"] = -(-len(tokens) // self.tile) * self.tile
+            return step(self, tokens)
 
         def ran(self: Batch, found: Any) -> None:
             run(self, found)
@@ -42,7 +42,7 @@ def processor(monkeypatch: pytest.MonkeyPatch) -> Act:
                 whole = rows - rows % tile
                 self._logits[whole:rows] *= np.float32(1 + 1e-6)
 
-        monkeypatch.setattr(Batch, "_binding", bound)
+        monkeypatch.setattr(Batch, "step", stepped)
         monkeypatch.setattr(Batch, "_run", ran)
 
     return act

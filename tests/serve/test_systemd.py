@@ -69,6 +69,26 @@ def test_who_asks_while_the_service_restarts_is_answered_and_not_refused(tiny_bu
                     assert ended(process) == 0
 
 
+def test_who_comes_after_the_service_was_told_to_end_waits_for_the_next_one(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as held,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear,
+    ):
+        ear.bind(str(tmp_path / "notify"))
+        ear.settimeout(WAIT)
+        with started(tiny_bundle, held, NOTIFY_SOCKET=str(tmp_path / "notify")) as process:
+            assert ear.recv(100) == b"READY=1"
+            process.send_signal(signal.SIGTERM)
+            assert ear.recv(100) == b"STOPPING=1"
+            client = socket.create_connection(held.getsockname(), timeout=WAIT)
+            client.sendall(ASKED)
+            assert process.wait(WAIT) == 0
+        with client, started(tiny_bundle, held):
+            assert client.recv(20).startswith(b"HTTP/1.1 200")
+
+
 def test_a_socket_meant_for_another_process_is_left_alone(tiny_bundle: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         told = {"LISTEN_PID": "1", "LISTEN_FDS": "1"}

@@ -25,6 +25,12 @@ class TextStream:
         text = self._decoder.decode(self._table[token])
         return self._release(text) if text and self.stops else text
 
+    def push_all(self, tokens: Sequence[int]) -> list[str]:
+        """The same for several tokens in a row: pieces that joined are those of each token."""
+        if self.stops:
+            return [self.push(token) for token in tokens]
+        return [self._decoder.decode(b"".join([self._table[token] for token in tokens]))]
+
     def finish(self) -> str:
         """What was still held back, when no more tokens come."""
         if self.stopped:

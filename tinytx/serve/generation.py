@@ -55,6 +55,10 @@ class Generation:
         if sampling.temperature != 0.0 or sampling.repetition_penalty != 1.0:
             self._sampler = Sampler(sampling)
             self._sampler.observe([*self.ids, *self.forced])
+        self.plain = self._sampler is None and likelihoods is None and not self.forced
+        """Whether the next token is simply the most probable one, and nothing else is asked."""
+        self.foreseeable = self.plain and not text.stops
+        """Whether it is also known when it ends: with its last token."""
         self.tokens: list[int] = []
         """What was sampled."""
         self.likelihoods: list[Likelihood] = []
@@ -67,9 +71,9 @@ class Generation:
         self.news = news or asyncio.Event()
 
     @property
-    def plain(self) -> bool:
-        """Whether the next token is simply the most probable one, and nothing else is asked."""
-        return self._sampler is None and self._wanted is None and not self.forced
+    def left(self) -> int:
+        """How many more tokens are wanted at most."""
+        return self.most - len(self.tokens)
 
     def choose(self, logits: Logits) -> int:
         """The next token from its logits [vocab], forced or sampled."""
@@ -100,6 +104,12 @@ class Generation:
         if len(self.tokens) >= self.most:
             self.end("length")
 
+    def extend(self, tokens: list[int]) -> None:
+        """Take several tokens of a foreseeable one, :attr:`left` at most."""
+        self.tokens += tokens
+        if len(self.tokens) >= self.most:
+            self.end("length")
+
     def end(self, reason: Reason, error: str = "") -> None:
         """Nothing more comes; the first reason stays."""
         if self.reason is not None:
@@ -122,7 +132,7 @@ class Generation:
         return text
 
     def _push(self) -> None:
-        self._pieces += [self.text.push(token) for token in self.tokens[self._read :]]
+        self._pieces += self.text.push_all(self.tokens[self._read :])
         self._read = len(self.tokens)
 
 

@@ -16,14 +16,22 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from tinytx.runtime.batch import PROMPT_CHUNK, Batch
+import numpy as np
+
+from tinytx.runtime.batch import PROMPT_CHUNK, Batch, Ids
 from tinytx.runtime.decoder import Logits
 from tinytx.serve.generation import Generation
 
 log = logging.getLogger(__name__)
-SLICE = 0.002
-"""Seconds for which the model runs before the server has its turn; a step is never cut. A client
-waits so much longer for a token, and a text of many tokens is sent in so many fewer pieces."""
+SLICE = 0.0005
+"""Seconds for which the model runs before the server has its turn; a step is never cut, and when a
+text has ended its turn comes at once. Whoever asks waits so much longer, while a slot is free."""
+RETURN = 0.05
+"""Seconds for which whoever has been answered is expected back. While fewer texts run than did just
+before, the server has its turn after every step: who joins late runs longest alone."""
+PIECE = 0.002
+"""Seconds from one piece of a stream to the next: a client waits so much longer for a token, and a
+text of many tokens is sent in so many fewer pieces."""
 
 
 class QueueFull(Exception):
@@ -39,6 +47,8 @@ class Loop:
 
     def __init__(self, batch: Batch, most_waiting: int, *, seconds: float = SLICE) -> None:
         """At most ``most_waiting`` generations wait for a slot. ``seconds``: of a slice."""
+        self._most, self._most_at = 0, 0.0  # that ran at once lately, and when they last did
+        self._told = 0.0  # when streams were told that there is something new
         self.batch, self.most_waiting, self._seconds = batch, most_waiting, seconds
         self.steps = self.step_rows = 0
         """Runs of the graph so far, and the rows of all of them together."""
@@ -98,11 +108,25 @@ class Loop:
                 self._work.clear()
                 await self._work.wait()
                 continue
-            self._slice(time.monotonic() + self._seconds)
-            for generation in self._running:
-                if generation.streamed:
-                    generation.news.set()
+            now = time.monotonic()
+            self._slice(now if self._expects(now) else now + self._seconds)
+            self._tell(now)
             await asyncio.sleep(0)
+
+    def _expects(self, now: float) -> bool:
+        """Whether somebody is likely to ask again at once."""
+        if self.running >= self._most or now > self._most_at + RETURN:
+            self._most, self._most_at = self.running, now
+        return self.running < self._most
+
+    def _tell(self, now: float) -> None:
+        """Each stream sends what has come, every now and then."""
+        if now < self._told + PIECE:
+            return
+        self._told = now
+        for generation in self._running:
+            if generation.streamed:
+                generation.news.set()
 
     def _slice(self, until: float) -> None:
         """Run for a while; what goes wrong ends the texts that it hits, never the loop."""
@@ -110,9 +134,8 @@ class Loop:
             self._clear(time.monotonic())
             while True:
                 self._prompt()
-                if self._running:
-                    self._step()
-                if not self.running or time.monotonic() >= until:
+                ended = bool(self._running) and self._advance(until)
+                if ended or not self.running or time.monotonic() >= until:
                     return
         except Exception as error:  # of onnxruntime, whose types share no base; or a fault of ours
             log.exception("a step failed")
@@ -165,19 +188,43 @@ class Loop:
             self._running.append(generation)
             self._next.append(token)
 
+    def _advance(self, until: float) -> bool:
+        """One step, or as many as nothing can come between; whether a text has ended."""
+        busy = self._waiting and len(self._running) < self.batch.slots
+        if not busy and self._prompting is None and all(g.foreseeable for g in self._running):
+            self._steps(until, min(generation.left for generation in self._running))
+        else:
+            self._step()
+        if all(generation.reason is None for generation in self._running):
+            return False
+        self._leave()
+        return True
+
+    def _steps(self, until: float, most: int) -> None:
+        """Up to ``most`` steps, until time is up; each text gets its tokens at the end."""
+        taken: list[Ids] = []
+        tokens: Ids | list[int] = self._next
+        while len(taken) < most and (not taken or time.monotonic() < until):
+            best: Ids = self._run(tokens).argmax(axis=1)
+            taken.append(best)
+            tokens = best
+        columns: list[list[int]] = np.stack(taken, axis=1).tolist()
+        for generation, column in zip(self._running, columns, strict=True):
+            generation.extend(column)
+        self._next = [column[-1] for column in columns]
+
     def _step(self) -> None:
         """The next token of each running text."""
-        logits = self.batch.step(self._next)
-        self.steps += 1
-        self.step_rows += len(self._next)
-        tokens = self._choose(logits)
+        tokens = self._choose(self._run(self._next))
         self._next = tokens
-        ended = False
         for generation, token in zip(self._running, tokens, strict=True):
             generation.accept(token)
-            ended = ended or generation.reason is not None
-        if ended:
-            self._leave()
+
+    def _run(self, tokens: Ids | list[int]) -> Logits:
+        logits = self.batch.step(tokens)
+        self.steps += 1
+        self.step_rows += len(tokens)
+        return logits
 
     def _choose(self, logits: Logits) -> list[int]:
         if all(generation.plain for generation in self._running):

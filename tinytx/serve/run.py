@@ -79,12 +79,16 @@ async def _serve(
         )
     )
 
+    events = asyncio.get_running_loop()
+
     def stop() -> None:
+        # At once: who connects from now on waits at systemd's socket for the next process.
+        # uvicorn itself looks ten times a second, and whom it takes until then gets a 503.
+        events.remove_reader(sock)
         releases.drain()
         server.should_exit = True
         notify("STOPPING=1")
 
-    events = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         events.add_signal_handler(number, stop)
     events.add_signal_handler(signal.SIGHUP, releases.reload)

@@ -70,7 +70,8 @@ def held_out(paragraphs: int = 400, fraction: float = 0.1) -> Canvas:
     text = "".join(
         f"{i:05d} " + "word " * source.randint(12, 40) + "\n\n" for i in range(paragraphs)
     )
-    _, val = hold_out_blocks(text, fraction)
+    blocks = hold_out_blocks(lambda: [text], len(text), fraction)
+    val = "".join(block for is_held, block in blocks if is_held)
     held = {int(part[:5]) for part in val.split("\n\n") if part}
     runs = [i for i in sorted(held) if i - 1 not in held]
     canvas = Canvas(
