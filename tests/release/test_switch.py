@@ -1,6 +1,7 @@
 """Proof, switch, commit and the way back by hand: what each asks for, and what it leaves."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -293,3 +294,20 @@ def test_what_the_disk_refuses_before_the_switch_is_rolled_back_with_that_reason
     assert device.current == "A"
     device.prepare("B")
     device.switch("B")
+
+
+def test_the_way_back_stays_whole_though_installing_it_again_is_cut_short(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device.deploy("A", "B")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    device.offer("A")
+    with monkeypatch.context() as patch:
+        patch.setattr("tinytx.release.install.disk.write", full)
+        with suppress(DeviceError):
+            device.install("A")
+    assert device.store.is_whole(device.id("A"))
+    assert roll_back(device)[1] == device.id("A")
