@@ -6,7 +6,7 @@
 #
 #   sudo bash docker/ci.sh             everything, what is emulated beside what is not
 #   sudo bash docker/ci.sh images      one part: engine, runtime, images, chain, tests,
-#                                      conformance, arm64 or figures
+#                                      deployment, conformance, arm64 or figures
 #
 # Needs a python3 with tinytx[dev]. What pip finds here (a CA bundle, a folder of wheels) the build
 # gets too. Exit code 69: this machine cannot have an engine, and engine.sh has said why.
@@ -16,7 +16,8 @@ project=tinytx-ci
 cache=${TINYTX_CACHE:-$HOME/.cache/tinytx-docker}
 python=${PYTHON:-python3}
 part=${1:-all}
-parts="engine runtime images chain tests conformance arm64 figures"
+parts="engine runtime images chain tests deployment conformance arm64 figures"
+deployments=(tests/docker/test_{deploy,deploy_kills,deploy_load,random_kills,bad_releases,rollout}.py)
 work=$(mktemp -d)
 began_engine=
 lane=
@@ -117,7 +118,11 @@ chain() {
 engine_tests() { TINYTX_ENGINE_TESTS=1 "$python" -m pytest -n 0 -m docker -q -p no:cacheprovider --durations=5 "$@"; }
 tests() {
     step "tests with the real engine"
-    engine_tests tests/docker --ignore tests/docker/test_conformance.py
+    engine_tests tests/docker --ignore tests/docker/test_conformance.py "${deployments[@]/#/--ignore=}"
+}
+deployment() { # two files at a time: they wait as much as they work
+    step "deployments to devices that are killed, cut off, misled and asked all the time"
+    engine_tests -n 2 --dist loadfile "${deployments[@]}"
 }
 conformance() {
     step "the arm64 image on every Raspberry Pi's processor"
@@ -146,6 +151,7 @@ everything() {
     timed images
     timed chain
     timed tests
+    timed deployment
     local code=0
     step "waiting for what runs under emulation"
     wait "$lane" || code=$?
@@ -153,7 +159,7 @@ everything() {
     cat "$work/emulated.log"
     [ "$code" -eq 0 ] || { echo "docker: what runs under emulation failed ($code), see above" >&2; exit 1; }
     timed figures
-    step "seconds of each part (conformance and arm64 ran beside images, chain and tests)"
+    step "seconds of each part (conformance and arm64 ran beside images, chain, tests and deployment)"
     cat "$work/times"
 }
 

@@ -17,7 +17,8 @@ TIMES = ("once", "twice")
 GIVES_UP = 18.0
 """Seconds after which ssh has noticed that the network is gone."""
 Key = tuple[str, str, str]
-KEYS: list[Key] = list(product(STATES, CAUSES, TIMES))
+KEYS: list[Key] = [(state, cause, times) for times, cause, state in product(TIMES, CAUSES, STATES)]
+"""In their order on each device: a release is committed before one is taken back by hand."""
 RECOVERY = {
     "watched": "watched begin after",
     "committed": "committed done before",
@@ -41,8 +42,6 @@ class Seen:
     """Exit code of the workstation's last command; None for one that was killed."""
     said: str = ""
     answers: Answers = field(default_factory=Answers)
-    while_full: str = ""
-    """What was served while the disk was full: ``old``, ``new`` or nothing for no such time."""
     seconds: float = 0.0
 
 
@@ -57,7 +56,6 @@ class Run:
     old: str = ""
     new: str = ""
     work: Workstation | None = None
-    while_full: str = ""
 
     @property
     def first(self) -> str:
@@ -96,8 +94,10 @@ class Run:
         asked = lane.asked()
         DISTURB[self.cause](self)
         seen = Seen()
-        if self.work is not None and self.work.process.returncode is None:
-            seen.code, seen.said = self.work.ended()
+        if self.work is not None:
+            seen.code, seen.said = self.work.end(), self.work.said
+        lane.settled()
+        lane.device.status()  # the next command of all recovers what is left
         found = lane.settled()
         found["lines"] = lane.look(before["last"])["lines"]
         time.sleep(0.5)  # a few more answers
@@ -114,7 +114,6 @@ class Run:
         if found["committed"] != found["current"]:
             faults.append(f"committed is {found['committed']}")
         seen.damage = "; ".join(filter(None, faults))
-        seen.while_full = self.while_full
 
     def name(self, release: str) -> str:
         return {self.old: "old", self.new: "new"}.get(release, release or "nothing")
@@ -170,18 +169,17 @@ def fill_disk(run: Run) -> None:
     for _ in range(TIMES.index(run.times) + 1):
         if run.work is not None:
             found = run.lane.settled()
-            if found["current"] == run.new:  # the same state, of the next deployment
-                run.old, run.new = run.new, run.old
-            if run.state == "rolled-back" and not found["previous"]:
+            if run.state == "rolled-back":  # what was taken back is put in force again
                 run.lane.deployed(run.lane.other(found["current"]))
+            elif found["current"] == run.new:  # the same state, of the next deployment
+                run.old, run.new = run.new, run.old
             run.lane.clear()
         process = run.begin(run.first)
         full(run.lane.device)
         run.lane.let_go(process)
         assert run.work is not None
-        run.work.ended()
-        found = run.lane.until(lambda f: f["served"] == f["current"], "one release served")
-        run.while_full = run.name(found["current"])
+        run.work.end()
+        run.lane.until(lambda f: f["served"] == f["current"] and f["whole"], "one served")
         room(run.lane.device)
 
 

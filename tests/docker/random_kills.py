@@ -2,10 +2,10 @@
 
     python -m tests.docker.random_kills BUNDLE [--number 100] [--seed 1]
 
-An undisturbed deployment is timed; each disturbed one sends a release that the device never saw,
-and is killed at a random instant of 1.1 times that time, workstation included. Every second one is
-killed again at a random instant of its recovery. Then the device must serve the old release or the
-new one, intact by hash, with a journal that is whole, and the next deployment must succeed.
+Undisturbed deployments are timed. Each disturbed one sends a release that the device never saw, and
+is killed at a random instant of 1.1 times the last such time, workstation included; every second
+one is killed again at a random instant of its recovery. Then the device must serve the old release
+or the new one, intact by hash, with a whole journal, and the next deployment must succeed.
 Prints a line for each, and how many ended well; ends with 1 if not all did.
 """
 
@@ -42,6 +42,8 @@ class Ended:
     """``old`` or ``new``."""
     chain: str = ""
     faults: list[str] = field(default_factory=list)
+    undisturbed: float = 0.0
+    """Seconds of the next deployment, which was not disturbed; 0 where it had nothing to do."""
 
     def __str__(self) -> str:
         twice = ", and again in recovery" if self.second else ""
@@ -82,7 +84,10 @@ def disturbed(on: Lane, folder: Path, number: int, took: float, chance: random.R
         f"answers of neither release: {wrong[:2]}": bool(wrong),
     }
     ended.faults = [fault for fault, is_so in faults.items() if is_so]
+    began = time.monotonic()
     done = on.fleet.tinytx(*on.deployment(new))
+    if ended.served == "old":
+        ended.undisturbed = time.monotonic() - began
     if done.returncode != 0 or on.look()["current"] != release:
         ended.faults.append(f"the next deployment: {done.stdout}{done.stderr}")
     return ended
@@ -96,11 +101,17 @@ def run(on: Lane, folder: Path, number: int, seed: int) -> list[Ended]:
     began = time.monotonic()
     on.deployed(first)
     took = time.monotonic() - began
-    print(f"an undisturbed deployment: {took:.2f} s", flush=True)
+    say(f"an undisturbed deployment: {took:.2f} s")
     for each in range(1, number + 1):
         found.append(disturbed(on, folder, each, took, chance))
-        print(found[-1], flush=True)
+        took = found[-1].undisturbed or took  # a machine that others use too is not always as fast
+        say(str(found[-1]))
     return found
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main() -> int:
@@ -116,7 +127,7 @@ def main() -> int:
         with lane(folder / "workstation", image, bundles) as on:
             ended = run(on, folder, given.number, given.seed)
     well = [one for one in ended if not one.faults]
-    print(f"{len(well)} of {len(ended)} well; {dict(Counter(one.served for one in ended))}")
+    say(f"{len(well)} of {len(ended)} well; {dict(Counter(one.served for one in ended))}")
     return 0 if len(well) == len(ended) else 1
 
 

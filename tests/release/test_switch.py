@@ -1,6 +1,7 @@
 """Proof, switch, commit and the way back by hand: what each asks for, and what it leaves."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tinytx.errors import (
     TinytxError,
     TrustError,
 )
-from tinytx.release import prove, recover, states, switch, trust, work
+from tinytx.release import disk, prove, recover, states, switch, trust, work
 from tinytx.release.journal import read
 
 
@@ -293,3 +294,24 @@ def test_what_the_disk_refuses_before_the_switch_is_rolled_back_with_that_reason
     assert device.current == "A"
     device.prepare("B")
     device.switch("B")
+
+
+def test_the_way_back_stays_whole_though_installing_it_again_is_cut_short(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tokenizer of both is one file with two names."""
+    first, second = sorted("AB", key=device.id, reverse=True)
+    device.deploy(first, second)
+    write = disk.write
+
+    def full(path: Path, *rest: Any) -> None:
+        if path.name == "manifest.json":
+            raise OSError(28, "No space left on device")
+        write(path, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "write", full)
+        with suppress(DeviceError):
+            device.install(first)
+    assert device.store.is_whole(device.id(first))
+    assert roll_back(device)[1] == device.id(first)

@@ -67,8 +67,8 @@ def _mended(store: Store, journal: Journal, entries: list[states.Entry], release
 
 @contextmanager
 def giving_up(journal: Journal, release: str) -> Iterator[None]:
-    """What fails before the switch ends in ``rolled-back``, with the reason: a full disk too, as far
-    as that can be written; else the next recovery does it."""
+    """What fails before the switch ends in ``rolled-back``, with the reason; if the disk is so full
+    that this cannot be written, the next recovery does it."""
     try:
         yield
     except TinytxError as error:
@@ -137,16 +137,20 @@ def _seal(path: Path) -> None:
 
 def _mend(folder: Path, manifest: bundles.Manifest, sources: dict[str, Path]) -> None:
     """Replace what is damaged in a release that is there, file by file, and take away what does
-    not belong to it: its name is never missing, since ``current`` may lead to it."""
+    not belong to it: its name is never missing, since ``current`` may lead to it. What is whole is
+    not touched: renaming one name of a file over another of it does nothing, and would leave both
+    in a folder that may be the way back."""
     folder.chmod(0o755)
     for name, source in sources.items():
-        if source != folder / name:
+        if disk.sha256(folder / name) != manifest.files[name].sha256:
             new = folder / f".{name}.new"
             new.unlink(missing_ok=True)
             new.hardlink_to(source)
             _seal(new)
             new.replace(folder / name)
-    disk.write(folder / bundles.MANIFEST, bundles.encode(manifest), 0o444)
+    told = folder / bundles.MANIFEST
+    if not told.is_file() or told.read_bytes() != bundles.encode(manifest):
+        disk.write(told, bundles.encode(manifest), 0o444)
     for path in folder.iterdir():
         if path.name != bundles.MANIFEST and path.name not in manifest.files:
             path.unlink()

@@ -8,11 +8,12 @@ import json
 import sys
 import time
 from http.client import HTTPConnection
+from pathlib import Path
 
 BODY = json.dumps({"prompt": "The", "max_tokens": 8, "temperature": 0}).encode()
 
 
-def ask():
+def ask() -> tuple[str, str]:
     connection = HTTPConnection("127.0.0.1", 8765, timeout=20)
     try:
         connection.request("POST", "/v1/completions", BODY, {"Content-Type": "application/json"})
@@ -27,7 +28,7 @@ def ask():
         connection.close()
 
 
-with open(sys.argv[1], "a", buffering=1) as file:
+with Path(sys.argv[1]).open("a", buffering=1) as file:
     while True:
         began = time.monotonic()
         model, text = ask()

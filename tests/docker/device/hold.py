@@ -1,19 +1,20 @@
-"""For tests, installed beside tinytx on a device: a process that writes a stated line of the journal
-is held there, before the line or after it is on the disk, until it is killed or let go.
+"""For tests, installed beside tinytx on a device: who writes a stated line of the journal is held
+there, before the line or after it is on the disk, until it is killed or let go.
 
-FOLDER/at says where, as ``STATE PHASE before|after``; FOLDER/reached then holds the process's id, and
-FOLDER/go.ID lets it go on. Nothing is imported that a command does not have anyway.
+FOLDER/at says where, as ``STATE PHASE before|after``; FOLDER/reached then holds the process's id,
+and FOLDER/go.ID lets it go on. Nothing is imported that a command does not have anyway.
 """
 
 import os
 import time
 from contextlib import suppress
+from pathlib import Path
 
-FOLDER = "/var/tmp/hold"
+FOLDER = Path("/var/tmp/hold")
 write = os.pwrite
 
 
-def holding_pwrite(descriptor, data, offset):
+def holding_pwrite(descriptor: int, data: bytes, offset: int) -> int:
     if not (data.startswith(b"{") and data.endswith(b"}\n") and b'"check":"' in data):
         return write(descriptor, data, offset)
     hold(data, "before")
@@ -23,22 +24,20 @@ def holding_pwrite(descriptor, data, offset):
     return count
 
 
-def hold(data, when):
+def hold(data: bytes, when: str) -> None:
     try:
-        with open(f"{FOLDER}/at") as file:
-            state, phase, instant = file.read().split()
+        state, phase, instant = (FOLDER / "at").read_text().split()
     except (OSError, ValueError):
         return
     named = f'"state":"{state}"'.encode() in data and f'"phase":"{phase}"'.encode() in data
     if instant != when or not named:
         return
     with suppress(OSError):
-        os.rename(f"{FOLDER}/at", f"{FOLDER}/at.{os.getpid()}")  # one process, once
-        with open(f"{FOLDER}/.reached", "w") as file:
-            file.write(str(os.getpid()))
-        os.rename(f"{FOLDER}/.reached", f"{FOLDER}/reached")
-        while not os.path.exists(f"{FOLDER}/go.{os.getpid()}"):
+        (FOLDER / "at").rename(FOLDER / f"at.{os.getpid()}")  # one process, once
+        (FOLDER / ".reached").write_text(str(os.getpid()))
+        (FOLDER / ".reached").rename(FOLDER / "reached")
+        while not (FOLDER / f"go.{os.getpid()}").exists():
             time.sleep(0.01)
 
 
-os.pwrite = holding_pwrite
+os.pwrite = holding_pwrite  # type: ignore[assignment]

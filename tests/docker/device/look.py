@@ -1,7 +1,6 @@
 """For tests, run on a device: what its store is like, as one JSON document, without changing it."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -16,12 +15,11 @@ trial = states.on_trial(reading.entries)
 committed = states.committed(reading.entries)
 said = health.ask("http://127.0.0.1:8765", "/health", seconds=5.0)
 since = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-print(
+sys.stdout.write(
     json.dumps(
         {
             "damage": reading.damage,
             "aside": [path.name for path in store.root.glob("journal.damaged*")],
-            "torn": os.path.getsize(store.root / "journal") - reading.size if reading.size else 0,
             "last": reading.entries[-1].seq if reading.entries else 0,
             "gap": [e.seq for e in reading.entries] != list(range(1, len(reading.entries) + 1)),
             "lines": [

@@ -1,3 +1,5 @@
+# ruff: noqa: F821
+# mypy: ignore-errors
 # For tests: appended to tinytx/serve/model.py of a device. A release whose appendix.bin says so
 # passes every check before the switch, and misbehaves after it.
 _asked_for = Model.generations
