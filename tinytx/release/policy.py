@@ -12,6 +12,8 @@ from tinytx.errors import UsageError
 
 NAME = "device.toml"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+BESIDE = "serve"
+"""The service's name in ``deploy/compose.yaml``, where watch and service are two containers."""
 _LARGEST = 64_000
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 Name = Annotated[str, Meta(pattern=f"^{_NAME}$")]
@@ -85,7 +87,8 @@ def _check(policy: Policy, path: Path) -> None:
         )
     try:
         address = urlsplit(policy.health)
-        fit = address.scheme == "http" and address.hostname in LOOPBACK and bool(address.port)
+        here = address.hostname in (*LOOPBACK, BESIDE)
+        fit = address.scheme == "http" and here and bool(address.port)
     except ValueError:
         fit = False
     if not fit:
