@@ -269,3 +269,27 @@ def test_a_current_release_whose_folder_is_gone_leads_to_the_one_before(device: 
     device.recover()
     assert device.current == "A"
     assert device.why("B") == "its folder is gone"
+
+
+@pytest.mark.parametrize("step", ["install", "prove"])
+def test_what_the_disk_refuses_before_the_switch_is_rolled_back_with_that_reason(
+    device: Device, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    device.deploy("A")
+    device.send("B")
+    if step == "prove":
+        device.install("B")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tinytx.release.install._build", full)
+        patch.setattr("tinytx.release.switch._prove", full)
+        with pytest.raises(DeviceError, match="No space left on device"):
+            getattr(device, step)("B")
+    assert device.lines("B")[-1] == "rolled-back done"
+    assert device.why("B") == "No space left on device"
+    assert device.current == "A"
+    device.prepare("B")
+    device.switch("B")

@@ -236,3 +236,41 @@ def test_words_that_make_no_sense_are_wrong_usage(
         assert run(["deploy", *words]) == 64, words
         assert says in capsys.readouterr().err
     assert devices.calls() == []
+
+
+COMMANDS = {"proved": "prove", "switched": "switch"}
+DIES = """
+import os
+from tinytx.release.journal import Journal
+add = Journal.add
+
+def dying(self, release, state, phase, *rest, **extra):
+    entry = add(self, release, state, phase, *rest, **extra)
+    if (state, phase) == ({state!r}, "begin"):
+        os.kill(os.getpid(), 9)
+    return entry
+
+Journal.add = dying
+"""
+
+
+@pytest.mark.parametrize("state", ["proved", "switched"])
+def test_a_step_that_dies_on_the_device_is_taken_up_from_what_is_left_of_it(
+    devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    """What died is taken back there, also what was proved: the release is installed anew."""
+    devices.add("pi")
+    real = devices.folder / "bin/tinytx"
+    text, deadly = real.read_text(), devices.folder / "deadly"
+    deadly.write_text(DIES.format(state=state))
+    once = f"""
+import os
+if os.path.exists({str(deadly)!r}) and {COMMANDS[state]!r} in sys.argv:
+    exec(open({str(deadly)!r}).read())
+    os.unlink({str(deadly)!r})
+"""
+    real.write_text(text.replace("import dataclasses, os\n", f"import dataclasses{once}", 1))
+    code, [told] = deploy(capsys, "pi", str(bundle))
+    assert (code, told["end"], told["why"]) == (0, "committed", "")
+    assert not deadly.exists()
+    assert len(devices.calls(" receive ")) == len(Bundle(bundle).manifest.files)

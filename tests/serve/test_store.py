@@ -46,8 +46,8 @@ def bad(shelf: Shelf) -> str:
 
 @pytest.fixture
 def emptied(shelf: Shelf) -> Iterator[Shelf]:
-    (shelf.root / "current").unlink(missing_ok=True)
-    (shelf.root / "serving.json").unlink(missing_ok=True)
+    for name in ("current", "serving.json", "journal"):  # what is in force would be put back
+        (shelf.root / name).unlink(missing_ok=True)
     yield shelf
 
 

@@ -1,7 +1,7 @@
 """From files that came to a release in the store, read-only and verified."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,16 @@ def _mended(store: Store, journal: Journal, entries: list[states.Entry], release
 
 @contextmanager
 def giving_up(journal: Journal, release: str) -> Iterator[None]:
-    """What fails before the switch ends in ``rolled-back``, with the reason."""
+    """What fails before the switch ends in ``rolled-back``, with the reason; if the disk is so full
+    that this cannot be written, the next recovery does it."""
     try:
         yield
     except TinytxError as error:
         journal.give_up(release, error.message)
+        raise
+    except OSError as error:
+        with suppress(TinytxError):
+            journal.give_up(release, error.strerror or str(error))
         raise
 
 

@@ -61,6 +61,10 @@ class Outcome(msgspec.Struct, kw_only=True):
     notes: list[str] = []
 
 
+class _Undone(DeviceError):
+    """A step died on the device, which took back what was done before it."""
+
+
 @dataclass(frozen=True)
 class Order:
     """What is to be deployed, and what is allowed."""
@@ -153,11 +157,24 @@ class Deployment:
         if (envelope := self._envelope(status)) is not None:
             command = words.release(named.device, "statement", release)
             self.link.insist(command, Anything, source=envelope)
-        self._step("verified", words.install(named.device, release), INSTALL_SECONDS)
-        self._step(
-            "proved", words.prove(named.device, release, self.order.allow_invalid), PROVE_SECONDS
-        )
-        self._step("switched", words.release(named.device, "switch", release), INSTALL_SECONDS)
+        steps: list[tuple[State, list[str], float]] = [
+            ("verified", words.install(named.device, release), INSTALL_SECONDS),
+            (
+                "proved",
+                words.prove(named.device, release, self.order.allow_invalid),
+                PROVE_SECONDS,
+            ),
+            ("switched", words.release(named.device, "switch", release), INSTALL_SECONDS),
+        ]
+        for _ in range(REPEATS):
+            try:
+                for step in steps:
+                    self._step(*step)
+                return
+            except _Undone as error:  # its files are there: from the first of these steps on
+                undone = error
+                self._say(f"{error.message}; once more")
+        raise undone
 
     def _envelope(self, status: Status) -> bytes | None:
         if self.order.signer is not None:
@@ -187,7 +204,8 @@ class Deployment:
 
     def _reached(self, state: State, seconds: float) -> bool:
         """Whether the device got so far, once it is no longer at work. Raises :class:`Refused`
-        when it went back instead: which verdict it was, only the lost answer said."""
+        when it went back instead (which verdict it was, only the lost answer said), and
+        :class:`_Undone` when that was because the step died."""
         found: list[Status] = []
 
         def idle() -> bool:
@@ -200,8 +218,10 @@ class Deployment:
             return False
         self.state = line.state
         if line.state == "rolled-back":
-            if line.why.startswith("interrupted") or line.at == self.before:
+            if line.at == self.before:
                 return False
+            if line.why.startswith("interrupted"):
+                raise _Undone(f"{self.name} went back: {line.why}")
             raise Refused(f"{self.name} went back: {line.why}")
         rank = STATES.index(line.state) if line.state in STATES else -1
         reached = STATES.index(state)
