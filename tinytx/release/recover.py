@@ -15,6 +15,7 @@ from tinytx.release import clock, disk, lock, states, wayback
 from tinytx.release.install import tidy
 from tinytx.release.journal import Journal
 from tinytx.release.rebuild import rebuild
+from tinytx.release.shorten import shorten
 from tinytx.release.states import Entry
 from tinytx.release.store import Store, open_store
 
@@ -44,6 +45,7 @@ def recover(store: Store, journal: Journal, *, service_start: bool = False) -> l
                 words.append(f"{entry.release[:12]} was rolled back: {entry.why}")
     words.append(settle(store, journal, service_start=service_start))
     words.append(_mend_current(store, journal))
+    shorten(store, journal)
     return [each for each in words if each]
 
 
