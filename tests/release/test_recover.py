@@ -124,3 +124,16 @@ def test_a_service_that_lives_is_not_taken_for_dead_when_a_second_one_starts(
         f"{device.id('B')[:12]} was rolled back: {recover.DIED}"
     ]
     assert states.on_trial(store.journal("test").entries()) is None
+
+
+def test_a_journal_whose_lines_of_the_switch_are_damaged_commits_nothing(device: Device) -> None:
+    device.deploy("A")
+    device.prepare("B")
+    device.switch("B")
+    *before, begun, done = (device.root / "journal").read_bytes().splitlines(keepends=True)
+    (device.root / "journal").write_bytes(b"".join(before) + b"\0" * len(begun + done) + b"\n")
+    device.recover()
+    trial = states.on_trial(device.store.journal("test").entries())
+    assert trial is not None and trial.release == device.id("B")
+    device.decide("it was no good")
+    assert device.current == "A"
