@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,3 +139,18 @@ def test_a_journal_whose_lines_of_the_switch_are_damaged_commits_nothing(device:
     assert trial is not None and trial.release == device.id("B")
     device.decide("it was no good")
     assert device.current == "A"
+
+
+@pytest.mark.parametrize("name", ["journal", "device.toml", "allowed_signers", "watch.lock"])
+def test_a_pipe_that_the_owner_put_into_the_store_keeps_nobody_waiting(
+    device: Device, name: str
+) -> None:
+    device.deploy("A")
+    (device.root / name).unlink(missing_ok=True)
+    os.mkfifo(device.root / name)
+    command = "from tinytx.cli.main import main; main()"
+    words = [sys.executable, "-c", command, "release", "--store", str(device.root), "status"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr
+    if name != "watch.lock":
+        assert "it is not a regular file" in done.stdout + done.stderr

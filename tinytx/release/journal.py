@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tinytx.errors import DeviceError
+from tinytx.files import open_waiting_for_nobody
 from tinytx.release import clock, disk, lock
 from tinytx.release.states import STATES, Entry, Phase, State
 
@@ -68,7 +69,7 @@ def _parse(line: bytes) -> Entry | None:
 def read(path: Path) -> Reading:
     """A journal's lines; one that is missing has none. Raises :class:`DeviceError`."""
     try:
-        with path.open("rb") as file:
+        with open_waiting_for_nobody(path) as file:
             raw = file.read(_LONGEST + 1)
     except FileNotFoundError:
         return Reading([], 0, "")

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from tinytx.errors import UsageError
+from tinytx.files import open_waiting_for_nobody
 
 NAME = "device.toml"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -49,7 +50,7 @@ class Policy(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tr
 def read_policy(path: Path) -> Policy:
     """A file's policy; without a file, the defaults. Raises :class:`UsageError`."""
     try:
-        with path.open("rb") as file:
+        with open_waiting_for_nobody(path) as file:
             document = tomllib.loads(file.read(_LARGEST).decode())
     except FileNotFoundError:
         return Policy()
