@@ -65,6 +65,22 @@ write() { # write MODE TARGET TEXT
     if [ -f "$2" ]; then change "changes $2" write_now "$@"; else change "writes $2" write_now "$@"; fi
 }
 write_now() { printf '%s\n' "$3" | put "$1" "$2"; }
+as_owner() { # as_owner USER:GROUP COMMAND...: in the store nothing is done as root, since its owner may
+    owner=$1 # have put links there that lead elsewhere
+    shift
+    if [ "$(id -u)" -ne 0 ]; then "$@"; return; fi
+    setpriv --reuid "${owner%:*}" --regid "${owner#*:}" --clear-groups -- "$@"
+}
+put_owned() { # put_owned USER:GROUP MODE TARGET <CONTENT
+    # shellcheck disable=SC2016 # what is between the quotes is for the other shell
+    as_owner "$1" sh -c 'set -eu
+        rm -f "$2.tinytx-new"
+        set -C
+        cat >"$2.tinytx-new"
+        chmod "$1" "$2.tinytx-new"
+        sync "$2.tinytx-new"
+        mv -fT "$2.tinytx-new" "$2"' put "$2" "$3"
+}
 drop() { # drop PATH: a file that we wrote
     [ ! -e "$1" ] || change "removes $1" rm -f "$1"
 }
@@ -216,22 +232,24 @@ store_folder() { # store_folder USER: the folder, its owner, and whether links w
         change "makes $store" mkdir -p "$store"
     fi
     if [ -d "$store" ]; then
-        rm -f "$store/.link" "$store/.link-2"
-        if [ -z "$dry" ]; then
-            links_work || lacks "$store cannot be written, or its file system ($(stat -f -c %T "$store")) has no links: use one with links (ext4)"
-        fi
-        [ -z "$(find "$store" ! -user "$1" -print -quit 2>/dev/null)" ] || change "gives $store to user $1" chown -hR "$1:$2" "$store"
+        no_links="$store cannot be written, or its file system ($(stat -f -c %T "$store")) has no links: use one with links (ext4)"
+        [ -z "$(find "$store" ! -user "$1" -print -quit 2>/dev/null)" ] \
+            || change "gives $store to user $1" chown -hR "$1:$2" "$store" || lacks "$no_links"
+        [ -n "$dry" ] || links_work "$1:$2" || lacks "$no_links"
         [ "$(stat -c %a "$store")" = 750 ] || change "lets only user $1 and its group into $store" chmod 750 "$store"
     fi
     device_toml "$1" "$2"
-    if [ -n "$signers" ] && ! cmp -s "$signers" "$store/allowed_signers"; then
+    if [ -n "$signers" ] && ! as_owner "$1:$2" cmp -s - "$store/allowed_signers" <"$signers"; then
         change "writes $store/allowed_signers: from now on only releases signed by these keys" store_file "$1" "$2" allowed_signers "$signers"
     fi
 }
-store_file() { put 640 "$store/$3" <"$4" && chown "$1:$2" "$store/$3"; }
-links_work() { ln -s x "$store/.link" 2>/dev/null && mv -T "$store/.link" "$store/.link-2" && rm "$store/.link-2"; }
+store_file() { put_owned "$1:$2" 640 "$store/$3" <"$4"; }
+links_work() { # links_work USER:GROUP
+    # shellcheck disable=SC2016 # for the other shell
+    as_owner "$1" sh -c 'cd "$1" && rm -f .link .link-2 && ln -s x .link && mv -T .link .link-2 && rm .link-2' links "$store" 2>/dev/null
+}
 device_toml() {
-    text=$(cat "$store/device.toml" 2>/dev/null || cat <<'TOML'
+    text=$(as_owner "$1:$2" cat "$store/device.toml" 2>/dev/null || cat <<'TOML'
 # What this device expects of a release; yours to edit. Keys that are not here have their defaults.
 schema = 1
 TOML
@@ -251,7 +269,7 @@ with_key() { # with_key KEY VALUE: $wanted with that line changed or added
         { print }
         END { if (!done) print key " = \"" value "\"" }'
 }
-write_device() { printf '%s\n' "$wanted" | put 640 "$store/device.toml" && chown "$1:$2" "$store/device.toml"; }
+write_device() { printf '%s\n' "$wanted" | put_owned "$1:$2" 640 "$store/device.toml"; }
 
 # --- the way of systemd ---------------------------------------------------------------------------
 

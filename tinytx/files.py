@@ -3,6 +3,7 @@
 Every failure is a :class:`BundleError` of one sentence, whatever the bytes are.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -49,6 +50,19 @@ def open_regular(path: Path, limit: int) -> BinaryIO:
         file.close()
         raise BundleError(f"{path} is larger than it may be ({limit:,} bytes)")
     return file
+
+
+def open_waiting_for_nobody(path: Path) -> BinaryIO:
+    """A regular file, or a link to one, which its owner may have put there: a pipe in its place
+    would keep whoever opens it for ever. Raises ``OSError``."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(file).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(file, "rb")
+    os.close(file)
+    kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+    why = os.strerror(kind) if stat.S_ISDIR(mode) else "it is not a regular file"
+    raise OSError(kind, why, str(path))
 
 
 def read_bounded(path: Path, limit: int) -> bytes:

@@ -3,9 +3,11 @@
 In a container it runs in tests/docker/test_prepare.py, on a machine with systemd in tests/vm.
 """
 
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,35 @@ def test_the_memory_controller_is_asked_for_once_and_nothing_wins_over_it(
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert said.stdout == after
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None,
+    reason="only root can be led astray, and it needs setpriv to become another user",
+)
+@pytest.mark.parametrize("name", ["device.toml", "device.toml.tinytx-new", "allowed_signers"])
+def test_root_is_not_led_out_of_the_store_by_links_that_its_owner_put_there(name: str) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        store, secret, signers = place / "store", place / "secret", place / "signers"
+        secret.write_text("of root's\n")
+        secret.chmod(0o600)
+        signers.write_text("one ssh-ed25519 AAAA\n")
+        signers.chmod(0o600)
+        store.mkdir()
+        (store / name).symlink_to(secret)
+        shutil.chown(store, "nobody")
+        functions = TEXT[: TEXT.index('\narguments "$@"')].replace(
+            "store=/var/lib/tinytx", f"store='{store}'"
+        )
+        script = f"{functions}\nsigners='{signers}' group=attic\nstore_folder nobody nogroup"
+        ended = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        assert (secret.read_text(), secret.stat().st_uid) == ("of root's\n", 0)
+        assert secret.stat().st_mode & 0o777 == 0o600
+        for path in (store / "device.toml", store / "allowed_signers"):
+            assert (path.is_symlink(), path.owner()) == (False, "nobody")
+            assert "of root's" not in path.read_text()
+        assert 'group = "attic"' in (store / "device.toml").read_text()
+        assert (store / "allowed_signers").read_text() == signers.read_text()

@@ -28,6 +28,14 @@ def test_a_release_that_is_healthy_for_long_enough_is_healthy() -> None:
     assert judge(*[GOOD] * 6) == Decision("healthy", "")
 
 
+def test_time_in_which_nobody_looked_does_not_count_as_healthy() -> None:
+    one = Judge("new", 5.0)
+    assert one.health(0.0, GOOD) is None
+    assert one.health(1000.0, GOOD) is None  # the watch was stopped, or the machine slept
+    assert one.health(1004.0, GOOD) is None
+    assert one.health(1005.0, GOOD) == Decision("healthy", "")
+
+
 @pytest.mark.parametrize("before", [OLD, EMPTY, SILENT], ids=["old", "empty", "silent"])
 def test_time_before_the_service_names_the_release_counts_for_nothing(before: Answer) -> None:
     assert judge(*[before] * 50, *[GOOD] * 5) is None

@@ -207,6 +207,7 @@ def damaged_signatures() -> list[object]:
         pytest.param(lambda text: text[:44] + "////" + text[48:], id="lying length"),
         pytest.param(lambda text: text + "more", id="something behind it"),
         pytest.param(lambda text: "é" * 9, id="no ASCII"),
+        pytest.param(lambda text: text.replace("\n", "\u2003", 1), id="a space of no ASCII"),
     ]
 
 

@@ -125,6 +125,26 @@ def test_who_decides_by_hand_ends_the_watch(trial: Device) -> None:
     assert len(calls) < 10
 
 
+def test_a_watch_that_was_stopped_does_not_decide_about_a_later_switch_to_the_same_release(
+    trial: Device,
+) -> None:
+    good, asked = healthy(trial.id("B")), 0
+
+    def ask(address: str, path: str, **options: object) -> Answer:
+        nonlocal asked
+        asked += 1
+        if asked == 1:  # meanwhile
+            trial.decide("by hand")
+            trial.prepare("B")
+            trial.switch("B")
+        return good(address, path)
+
+    decide(trial, ask)
+    assert (trial.current, trial.lines("B")[-1]) == ("B", "switched done")
+    decide(trial, good)
+    assert trial.lines("B")[-1] == "committed done"
+
+
 def test_a_watch_that_was_cut_off_twice_means_the_way_back(trial: Device) -> None:
     class Killed(Exception):
         pass

@@ -44,6 +44,8 @@ def test_a_device_as_it_should_be_passes_without_a_word() -> None:
         ),
         ({"machine": machine(system="darwin")}, "pi runs darwin", ""),
         ({"machine": machine(python="3.9.2")}, "has Python 3.9.2; 3.11 is the oldest", ""),
+        ({"machine": machine(python="3.²")}, "has Python 3.²; 3.11 is the oldest", ""),
+        ({"machine": machine(python="9" * 5000)}, "has Python 999", ""),
         ({"tinytx": "0.0.9"}, "pi has tinytx 0.0.9, this is tinytx", "--prepare pi"),
         (
             {"deployment": Deployment(release=OTHER, state="switched", deadline_in=40.0)},

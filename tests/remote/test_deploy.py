@@ -15,6 +15,9 @@ from tests.remote.device import Devices
 from tinytx.bundle import Bundle
 from tinytx.cli.main import run
 from tinytx.remote import link
+from tinytx.remote.devices import chosen, load
+from tinytx.remote.transfer import Transfer
+from tinytx.remote.troubles import Refused
 
 BIG = 400_000
 
@@ -102,6 +105,30 @@ def test_a_transfer_that_gets_nowhere_is_given_up_and_what_came_is_kept(
     assert (code, told["end"], told["files_sent"]) == (10, "failed", 0)
     assert "the connection to pi ended without an answer" in told["why"]
     assert len(devices.calls(" receive ")) == len(link.WAITS) + 1
+
+
+@pytest.mark.parametrize(
+    ("lie", "says"),
+    [
+        ({"held": 10**30}, "pi holds more of golden.json than there is of it"),
+        ({"held": -1}, "pi holds more of golden.json than there is of it"),
+        ({"size": 10**30}, "pi asks for a 'golden.json' that is not ours"),
+        ({"name": "../\x1b[31m"}, "pi asks for a '../\\x1b[31m' that is not ours"),
+    ],
+)
+def test_what_a_device_says_it_lacks_is_compared_with_what_there_is(
+    devices: Devices, bundle: Path, lie: dict[str, Any], says: str
+) -> None:
+    devices.add("pi")
+    whole = Bundle(bundle)
+    facts = whole.manifest.files["golden.json"]
+    missing = {"name": "golden.json", "sha256": facts.sha256, "size": facts.size, **lie}
+    offer = {"bundle": whole.id, "known": False, "missing": [missing]}
+    devices.plan("pi", {"in": " offer ", "out": json.dumps(offer), "before": True, "code": 0})
+    [named] = chosen(["pi"], load(devices.file), devices.file)
+    with pytest.raises(Refused) as refused:
+        Transfer(link.Link(named), whole).offer()
+    assert refused.value.message == says
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Commands are lists of words, and what the remote shell sees of them is quoted."""
 
 import shlex
+import subprocess
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,18 @@ def test_ssh_asks_nothing_waits_for_nothing_and_shares_nothing() -> None:
 )
 def test_each_way_of_running_has_its_words(device: Device, begins: list[str]) -> None:
     assert remote(words.release(device, "status")) == [*begins, "--json"]
+
+
+def test_the_home_folder_of_the_device_is_for_its_shell_to_find(tmp_path: Path) -> None:
+    pi = Device(host="me@pi", way="plain", tinytx="~/a b/tinytx", store="~/it's $(here)")
+    command = words.release(pi, "rollback", "--reason", "~/x")[-1]
+    shown = subprocess.run(
+        ["sh", "-c", f"printf '%s|' {command}"], env={"HOME": str(tmp_path)}, stdout=subprocess.PIPE
+    )
+    assert shown.stdout.decode().split("|")[:-1] == [
+        f"{tmp_path}/a b/tinytx", "release", "rollback", "--reason", "~/x",
+        "--store", f"{tmp_path}/it's $(here)", "--json",
+    ]  # fmt: skip
 
 
 def test_text_of_the_users_cannot_become_a_command_there() -> None:

@@ -21,6 +21,7 @@ from tinytx.release.clock import boot
 from tinytx.release.states import STATES
 from tinytx.release.store import open_store
 from tinytx.serve import releases as serve_releases
+from tinytx.serve import store as serve_store
 from tinytx.serve.releases import Releases, Settings
 from tinytx.serve.service import Limits, Service
 
@@ -45,8 +46,8 @@ def bad(shelf: Shelf) -> str:
 
 @pytest.fixture
 def emptied(shelf: Shelf) -> Iterator[Shelf]:
-    (shelf.root / "current").unlink(missing_ok=True)
-    (shelf.root / "serving.json").unlink(missing_ok=True)
+    for name in ("current", "serving.json", "journal"):  # what is in force would be put back
+        (shelf.root / name).unlink(missing_ok=True)
     yield shelf
 
 
@@ -353,3 +354,16 @@ def test_a_release_that_took_its_service_down_is_taken_back_before_it_is_loaded_
     (*_, last) = journal.entries()
     assert (last.release, last.state, last.phase) == (tried, "rolled-back", "done")
     assert "the service ended while it served this release" in last.why
+
+
+def test_a_second_service_on_the_store_leaves_the_word_of_the_first_alone(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    open_store(root, create=True)
+    first, second = serve_store.Store(root), serve_store.Store(root)
+    first.recover()
+    (root / "serving.json").write_text("the first one's")
+    second.recover()
+    second.ended()
+    assert (root / "serving.json").read_text() == "the first one's"
+    first.ended()
+    assert not (root / "serving.json").exists()

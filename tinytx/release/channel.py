@@ -14,6 +14,7 @@ import msgspec
 
 from tinytx.bundle import encode
 from tinytx.errors import DeviceError, os_errors_as
+from tinytx.files import open_waiting_for_nobody
 from tinytx.release import disk, statement
 from tinytx.release.statement import Envelope
 from tinytx.release.web import Web, bounded
@@ -64,7 +65,7 @@ class Reading:
 def recall(root: Path, url: str) -> Memory:
     """What is known; of another address only which bundle was tried. Damage counts as nothing."""
     try:
-        with (root / NAME).open("rb") as file:
+        with open_waiting_for_nobody(root / NAME) as file:
             memory = msgspec.json.decode(file.read(MAX_MEMORY_BYTES), type=Memory)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
         return Memory(url=url)

@@ -6,6 +6,7 @@ What is written reaches the disk before its name does, and a name before anythin
 import hashlib
 import os
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,12 +44,20 @@ def point(link: Path, target: str) -> None:
     new = link.with_name(f".{link.name}.new")
     new.unlink(missing_ok=True)
     new.symlink_to(target)
+    _clear(link)
     new.replace(link)
     sync(link.parent)
 
 
+def _clear(link: Path) -> None:
+    """A folder in a link's place, as a copy that follows links leaves it, is set aside."""
+    if link.is_dir() and not link.is_symlink():
+        link.rename(link.with_name(f"{link.name}.folder-{time.time_ns()}"))
+
+
 def remove(path: Path) -> None:
     """Delete a file or a link; its being gone is on the disk."""
+    _clear(path)
     path.unlink(missing_ok=True)
     sync(path.parent)
 

@@ -9,12 +9,13 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any, get_args
 
 from tinytx.errors import DeviceError
+from tinytx.files import open_waiting_for_nobody
 from tinytx.release import clock, disk, lock
 from tinytx.release.states import STATES, Entry, Phase, State
 
@@ -68,15 +69,16 @@ def _parse(line: bytes) -> Entry | None:
 def read(path: Path) -> Reading:
     """A journal's lines; one that is missing has none. Raises :class:`DeviceError`."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(_LONGEST)
+        with open_waiting_for_nobody(path) as file:
+            raw = file.read(_LONGEST + 1)
     except FileNotFoundError:
         return Reading([], 0, "")
     except OSError as error:
         raise DeviceError(f"cannot read {path}: {error.strerror}") from error
+    long = len(raw) > _LONGEST
     size = raw.rfind(b"\n") + 1
     entries: list[Entry] = []
-    damage = ""
+    damage = f"it is longer than {_LONGEST:,} bytes" if long else ""
     for number, line in enumerate(raw[:size].splitlines(), 1):
         entry = _parse(line)
         if entry is None or (entries and entry.seq != entries[-1].seq + 1):
@@ -135,6 +137,11 @@ class Journal:
             except OSError as error:
                 raise DeviceError(f"cannot write {self.path}: {error.strerror}") from error
             return entry
+
+    def replace(self, entries: list[Entry]) -> None:
+        """Keep these lines and no others, numbered anew. The caller holds the lock."""
+        kept = [replace(entry, seq=number) for number, entry in enumerate(entries, 1)]
+        disk.write(self.path, b"".join(map(_line, kept)))
 
     def restart(self, release: str, state: State, phase: Phase, why: str, **extra: object) -> None:
         """Replace the file by a new one of one line."""

@@ -7,6 +7,9 @@ from tinytx.release.health import BUSY, Answer
 
 STRIKES = 3
 """Bad answers in a row that end it."""
+LONGEST_GAP = 60.0
+"""Seconds without a look, of a watch that was stopped or a machine that slept: health is counted
+anew. More than an answer about health and a completion may take."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,15 @@ class Judge:
     """The release must be healthy for so long without a bad answer."""
     healthy_since: float | None = None
     last_trouble: str = ""
+    _looked: float | None = None
     _strikes: dict[str, int] = field(default_factory=lambda: {"health": 0, "completion": 0})
 
     def health(self, now: float, answer: Answer) -> Decision | None:
         """An answer about health; ``now`` is in seconds of any one clock."""
+        gap = 0.0 if self._looked is None else now - self._looked
+        if self.healthy_since is not None and gap > LONGEST_GAP:
+            self.healthy_since = now
+        self._looked = now
         if refused := _refused(answer, self.release):
             return Decision("unhealthy", f"the service refused it: {refused}")
         trouble = _trouble(answer, self.release)

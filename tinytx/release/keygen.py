@@ -26,7 +26,8 @@ CHECK_SECONDS = 30.0
 SIGN_SECONDS = 300.0
 """Somebody may have to type a passphrase or touch a security key."""
 _ARMOR = re.compile(
-    r"\s*-----BEGIN SSH SIGNATURE-----\s([A-Za-z0-9+/=\s]+)-----END SSH SIGNATURE-----\s*"
+    r"\s*-----BEGIN SSH SIGNATURE-----\s([A-Za-z0-9+/=\s]+)-----END SSH SIGNATURE-----\s*",
+    re.ASCII,  # it is written into a file as it came
 )
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 

@@ -78,7 +78,7 @@ def _say(descriptor: int, command: str) -> None:
 def is_held(path: Path) -> bool:
     """Whether a living process holds it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:

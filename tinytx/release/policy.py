@@ -9,9 +9,12 @@ import msgspec
 from msgspec import Meta
 
 from tinytx.errors import UsageError
+from tinytx.files import open_waiting_for_nobody
 
 NAME = "device.toml"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+BESIDE = "serve"
+"""The service's name in ``deploy/compose.yaml``, where watch and service are two containers."""
 _LARGEST = 64_000
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 Name = Annotated[str, Meta(pattern=f"^{_NAME}$")]
@@ -47,7 +50,7 @@ class Policy(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tr
 def read_policy(path: Path) -> Policy:
     """A file's policy; without a file, the defaults. Raises :class:`UsageError`."""
     try:
-        with path.open("rb") as file:
+        with open_waiting_for_nobody(path) as file:
             document = tomllib.loads(file.read(_LARGEST).decode())
     except FileNotFoundError:
         return Policy()
@@ -85,7 +88,8 @@ def _check(policy: Policy, path: Path) -> None:
         )
     try:
         address = urlsplit(policy.health)
-        fit = address.scheme == "http" and address.hostname in LOOPBACK and bool(address.port)
+        here = address.hostname in (*LOOPBACK, BESIDE)
+        fit = address.scheme == "http" and here and bool(address.port)
     except ValueError:
         fit = False
     if not fit:

@@ -65,6 +65,8 @@ def _stale(store: Store) -> list[str]:
     gone = []
     with lock.tried(store.receive_lock, "release prune") as ours:
         for path in sorted(store.incoming.iterdir()) if ours else []:
+            if path.is_dir() and not path.is_symlink():
+                continue  # none of ours
             if abs(time.time() - path.stat().st_mtime) > STALE_SECONDS:
                 disk.remove(path)
                 gone.append(path.name)

@@ -15,7 +15,8 @@ def rebuild(store: Store, journal: Journal) -> str:
     """Begin a new journal if the old one is damaged, or missing beside a ``current``; says so.
 
     What ``current`` names is taken as committed if its files are whole, and as on trial if the last
-    whole line about it says so: then the watch decides. Returns nothing if nothing was to do.
+    whole line about it says so, or says that it was not switched to yet: then the watch decides.
+    Returns nothing if nothing was to do.
     """
     with journal.locked():
         reading = read(journal.path)
@@ -39,7 +40,7 @@ def _begin_anew(store: Store, journal: Journal, reading: Reading, current: str, 
     previous = store.target(store.previous)
     if _was_on_trial(reading.entries, current) and store.is_whole(current):
         before = previous if previous != current else ""
-        why = f"{said}; its last whole line has this release on trial"
+        why = f"{said}; by its last whole line this release was not committed"
         facts: dict[str, Any] = {"from": before, "previous": "", "serial": _serial(store, current)}
         journal.restart(current, "switched", "done", why, **facts)
         return why
@@ -57,8 +58,11 @@ def _begin_anew(store: Store, journal: Journal, reading: Reading, current: str, 
 
 
 def _was_on_trial(entries: list[Entry], release: str) -> bool:
+    """By the last whole line about it; that of the switch itself may be what was damaged."""
     last = states.newest(entries).get(release)
-    return last is not None and states.on_trial([last]) is not None
+    if last is None:
+        return False
+    return last.state in states.BEFORE_SWITCH or states.on_trial([last]) is not None
 
 
 def _serial(store: Store, release: str) -> int | None:

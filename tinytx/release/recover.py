@@ -15,13 +15,16 @@ from tinytx.release import clock, disk, lock, states, wayback
 from tinytx.release.install import tidy
 from tinytx.release.journal import Journal
 from tinytx.release.rebuild import rebuild
+from tinytx.release.shorten import shorten
 from tinytx.release.states import Entry
 from tinytx.release.store import Store, open_store
 
 log = logging.getLogger(__name__)
 MOST_ATTEMPTS = 2
 DIED = "the service ended while it served this release"
+GONE = "its folder is gone"
 TWICE = "the watch was interrupted twice"
+PUT_BACK = "current did not lead to it any more and was put back"
 
 
 def recover(store: Store, journal: Journal, *, service_start: bool = False) -> list[str]:
@@ -42,6 +45,7 @@ def recover(store: Store, journal: Journal, *, service_start: bool = False) -> l
                 words.append(f"{entry.release[:12]} was rolled back: {entry.why}")
     words.append(settle(store, journal, service_start=service_start))
     words.append(_mend_current(store, journal))
+    shorten(store, journal)
     return [each for each in words if each]
 
 
@@ -141,7 +145,10 @@ def finish_trial(store: Store, journal: Journal, trial: Entry) -> str:
 
 
 def _died(store: Store, release: str) -> bool:
-    """Whether a service served this release in this boot and did not end cleanly."""
+    """Whether a service served this release in this boot and did not end cleanly. One that holds
+    its lock lives, whoever else is about to start."""
+    if lock.is_held(store.serve_lock):
+        return False
     try:
         said = json.loads(store.serving.read_bytes())
         return bool(said["release"] == release and said["boot"] == clock.boot())
@@ -150,17 +157,29 @@ def _died(store: Store, release: str) -> bool:
 
 
 def _mend_current(store: Store, journal: Journal) -> str:
-    """A link that leads nowhere, because somebody removed a release by hand."""
+    """A link that is gone or leads nowhere, because somebody removed it or a release by hand, or
+    copied the store without its links: it leads to what is in force again."""
     with journal.locked():
-        current = store.target(store.current)
-        if not current or store.release(current).is_dir():
+        entries = journal.entries()
+        current, accepted = store.target(store.current), states.committed(entries)
+        if current and store.release(current).is_dir():
             return ""
-        previous = store.target(store.previous)
-        to = previous if previous != current and store.is_whole(previous) else ""
-        why = "its folder is gone"
-        entry = journal.add(current, "rolled-back", "begin", why, to=to, previous="")
+        if (trial := states.on_trial(entries)) is not None:
+            wayback.take_back(store, journal, trial.release, GONE)
+            return f"{trial.release[:12]} was rolled back: {GONE}"
+        wanted = accepted.release if accepted is not None else ""
+        if not current and not wanted:
+            return ""
+        if wanted and store.is_whole(wanted):
+            store.lead(store.current, wanted)
+            journal.add(wanted, "committed", "done", PUT_BACK, serial=accepted and accepted.serial)
+            return f"{wanted[:12]}: {PUT_BACK}"
+        gone, previous = wanted or current, store.target(store.previous)
+        to = previous if previous != gone and store.is_whole(previous) else ""
+        why = GONE if not store.release(gone).is_dir() else "it is damaged"
+        entry = journal.add(gone, "rolled-back", "begin", why, to=to, previous="")
         wayback.finish(store, journal, entry)
-        return f"{current[:12]} was rolled back: {why}"
+        return f"{gone[:12]} was rolled back: {why}"
 
 
 def _sweep(store: Store) -> None:

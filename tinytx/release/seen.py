@@ -7,6 +7,7 @@ import msgspec
 
 from tinytx.bundle import encode
 from tinytx.errors import DeviceError, os_errors_as
+from tinytx.files import open_waiting_for_nobody
 from tinytx.release.statement import EARLIEST, LATEST, Moment
 
 NAME = "newest"
@@ -21,7 +22,7 @@ class _Seen(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tru
 def newest_seen(store_root: Path) -> datetime:
     """That date; the earliest possible one where none is known, or what is written is damaged."""
     try:
-        with _place(store_root).open("rb") as file:
+        with open_waiting_for_nobody(_place(store_root)) as file:
             made_at = msgspec.json.decode(file.read(MAX_BYTES), type=_Seen).made_at
     except (OSError, msgspec.MsgspecError, ValueError):
         return EARLIEST

@@ -121,10 +121,13 @@ def attempts(entries: Iterable[Entry], release: str) -> int:
 
 def serial(entries: Iterable[Entry], release: str) -> int | None:
     """The serial number that was told when ``release`` was last verified."""
-    found = None
+    return serials(entries).get(release)
+
+
+def serials(entries: Iterable[Entry]) -> dict[str, int | None]:
+    """That number of every release."""
+    found: dict[str, int | None] = {}
     for entry in entries:
-        if entry.release == release and (
-            entry.serial is not None or (entry.state, entry.phase) == ("verified", "done")
-        ):
-            found = entry.serial
+        if entry.serial is not None or (entry.state, entry.phase) == ("verified", "done"):
+            found[entry.release] = entry.serial
     return found

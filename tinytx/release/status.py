@@ -15,6 +15,8 @@ from tinytx.release.watching import seconds_left
 
 SCHEMA = 1
 TRANSPORT_ONLY = "transport only"
+GONE_TOLD = 50
+"""Releases that are no longer here and still spoken of: the answer must stay short."""
 
 
 def status(store: Store, notes: list[str]) -> dict[str, Any]:
@@ -99,8 +101,12 @@ def _committed(entries: list[Entry]) -> dict[str, Any] | None:
 
 
 def _releases(store: Store, entries: list[Entry]) -> list[dict[str, Any]]:
-    """The newest line about each; for a folder that no line is about, what its being there says."""
-    newest = states.newest(entries)
+    """The newest line about each that is here, and about the last :data:`GONE_TOLD` others; for a
+    folder that no line is about, what its being there says."""
+    newest, serials = states.newest(entries), states.serials(entries)
+    here = set(store.installed())
+    gone = [release for release in newest if release not in here]
+    told_no_more = set(gone[:-GONE_TOLD])
     told: list[dict[str, Any]] = [
         {"id": i, "state": "received", "phase": "done", "why": "no line is about it", "at": "",
          "serial": None}
@@ -108,6 +114,8 @@ def _releases(store: Store, entries: list[Entry]) -> list[dict[str, Any]]:
         if i not in newest
     ]  # fmt: skip
     for release, line in newest.items():
+        if release in told_no_more:
+            continue
         told.append(
             {
                 "id": release,
@@ -115,7 +123,7 @@ def _releases(store: Store, entries: list[Entry]) -> list[dict[str, Any]]:
                 "phase": line.phase,
                 "why": line.why,
                 "at": line.at,
-                "serial": states.serial(entries, release),
+                "serial": serials.get(release),
             }
         )
     return told

@@ -75,6 +75,11 @@ class Store:
         return self.root / "watch.lock"
 
     @property
+    def serve_lock(self) -> Path:
+        """Held by the service for as long as it lives."""
+        return self.root / "serve.lock"
+
+    @property
     def signers(self) -> Path:
         return self.root / "allowed_signers"
 
@@ -105,12 +110,14 @@ class Store:
             return []
 
     def target(self, link: Path) -> str:
-        """The id that ``current`` or ``previous`` names; empty for none."""
+        """The id that ``current`` or ``previous`` names; empty for none, also for a link that leads
+        out of the store."""
         try:
-            name = link.readlink().name
+            where = link.readlink()
         except OSError:
             return ""
-        return name if _ID.fullmatch(name) else ""
+        ours = where in (Path(RELEASES, where.name), self.releases / where.name)
+        return where.name if ours and _ID.fullmatch(where.name) else ""
 
     def lead(self, link: Path, release: str) -> None:
         """Let ``current`` or ``previous`` name a release; empty: nothing."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tinytx.errors import DeviceError, TrustError, os_errors_as
+from tinytx.files import open_waiting_for_nobody
 from tinytx.release import keygen, statement
 from tinytx.release.seen import newest_seen, remember
 from tinytx.release.statement import Statement, shown
@@ -133,7 +134,7 @@ def signatures_required(store_root: Path) -> bool:
     if not path.exists() and not path.is_symlink():
         return False
     try:
-        with path.open("rb") as file:
+        with open_waiting_for_nobody(path) as file:
             raw = file.read(MAX_ALLOWED_BYTES + 1)
     except OSError as error:  # a link that leads nowhere too: no reason to trust everybody
         raise TrustError(f"cannot read {path}: {error.strerror}") from error
@@ -170,7 +171,7 @@ def _place(store_root: Path, bundle_id: str, more: str = "") -> Path:
 
 def _read(path: Path) -> bytes | None:
     try:
-        with path.open("rb") as file:
+        with open_waiting_for_nobody(path) as file:
             raw = file.read(statement.MAX_BYTES + 1)
     except FileNotFoundError:
         return None

@@ -112,13 +112,13 @@ def decide(
     release = _take_up(store, journal)
     if not release:
         return
+    switched = _switched(journal.entries(), release)
     policy = _policy(store)
     outcome = _watched(store, journal, release, policy, pause, ask or health.ask)
     if outcome is None:  # somebody else decided
         return
     with journal.locked():
-        trial = states.on_trial(journal.entries())
-        if trial is None or trial.release != release:
+        if not _is_on_trial(journal, release, switched):
             return
         if outcome:
             wayback.take_back(store, journal, release, outcome)
@@ -163,6 +163,7 @@ def _watched(
     judge = Judge(release, policy.watch_seconds)
     token = _token(policy)
     seen, look = _stamp(journal.path), 0
+    switched = _switched(journal.entries(), release)
     while True:
         left = seconds_left(journal.entries(), release, policy)
         if left <= 0:
@@ -187,9 +188,25 @@ def _watched(
         time.sleep(pause)
         if seen != (now := _stamp(journal.path)):
             seen = now
-            trial = states.on_trial(journal.entries())
-            if trial is None or trial.release != release:
+            if not _is_on_trial(journal, release, switched):
                 return None
+
+
+def _switched(entries: list[Entry], release: str) -> tuple[str, float]:
+    """Which switch to a release is watched: it may come again after it was taken back."""
+    found = ("", 0.0)
+    for entry in entries:
+        if entry.release == release and (entry.state, entry.phase) == ("switched", "begin"):
+            found = (entry.boot, entry.uptime)
+    return found
+
+
+def _is_on_trial(journal: Journal, release: str, switched: tuple[str, float]) -> bool:
+    entries = journal.entries()
+    trial = states.on_trial(entries)
+    return (
+        trial is not None and trial.release == release and _switched(entries, release) == switched
+    )
 
 
 def seconds_left(entries: list[Entry], release: str, policy: Policy) -> float:

@@ -1,5 +1,6 @@
 """Whether a device can take a release at all, from what it says about itself."""
 
+import re
 from datetime import UTC, datetime
 
 from tinytx import __version__
@@ -38,10 +39,10 @@ def _platform(named: Named, status: Status) -> None:
 
 def _version(named: Named, status: Status) -> None:
     prepare = f"the same tinytx on both: tinytx deploy --prepare {named.name}"
-    if _numbers(status.machine.python)[:2] < OLDEST_PYTHON:
+    if numbers(status.machine.python)[:2] < OLDEST_PYTHON:
         least = ".".join(map(str, OLDEST_PYTHON))
         raise Refused(f"{named.name} has Python {status.machine.python}; {least} is the oldest")
-    theirs, ours = _numbers(status.tinytx)[:2], _numbers(__version__)[:2]
+    theirs, ours = numbers(status.tinytx)[:2], numbers(__version__)[:2]
     if theirs < ours:
         raise Refused(
             f"{named.name} has tinytx {status.tinytx}, this is tinytx {__version__}", prepare
@@ -93,11 +94,11 @@ def room_for(named: Named, status: Status, size: int) -> DeviceError | None:
     )
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def numbers(version: str) -> tuple[int, ...]:
     """``3.11.2`` as numbers, as far as they are some."""
     found: list[int] = []
     for part in version.split("."):
-        if not part.isdigit():
+        if not re.fullmatch(r"[0-9]{1,9}", part):
             break
         found.append(int(part))
     return tuple(found)

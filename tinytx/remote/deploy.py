@@ -34,6 +34,8 @@ DOING: dict[State, str] = {
     "switched": "it switches over",
 }
 GRACE_SECONDS = 30.0
+LONGEST_SECONDS = 604_800.0
+"""The longest deadline that a device's policy may have."""
 REPEATS = 3
 """How often a step whose answer was lost is begun again."""
 
@@ -238,7 +240,8 @@ class Deployment:
                 if line is not None and self._final(line, status, outcome):
                     return
                 if way is not None and way.deadline_in is not None:
-                    end = time.monotonic() + max(0.0, way.deadline_in) + GRACE_SECONDS
+                    left = min(max(0.0, way.deadline_in), LONGEST_SECONDS)
+                    end = time.monotonic() + left + GRACE_SECONDS
             if time.monotonic() > end:
                 break
             self.link.pause(self.link.waits[0])

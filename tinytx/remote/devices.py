@@ -28,10 +28,11 @@ Way = Literal["systemd", "compose", "plain"]
 Platform = Literal["linux/amd64", "linux/arm64"]
 ARCHITECTURES: dict[str, str] = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 """What ``uname -m`` says on each platform."""
-Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_\[][A-Za-z0-9_.:@%\[\]-]{0,252}$")]
+Host = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_\[][A-Za-z0-9_.:@%\[\]-]{0,252}\Z")]
 """Never begins with a dash: ssh would take it for an option."""
-Folder = Annotated[str, Meta(pattern=r"^[/~][^\x00-\x1f]{0,4000}$")]
-Words = Annotated[str, Meta(pattern=r"^[^\x00-\x1f]{1,4000}$")]
+Folder = Annotated[str, Meta(pattern=r"\A(/|~/)[^\x00-\x1f]{0,4000}\Z")]
+"""On the device; ``~/`` is the home of the user there."""
+Words = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f]{1,4000}\Z")]
 
 
 class Device(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -48,12 +49,14 @@ class Device(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tr
     """The store's folder on the device, where it is not the one that the device chooses itself."""
     platform: Platform | None = None
     """What the device must be, "linux/arm64" or "linux/amd64"; another one is refused."""
-    device_class: Annotated[str, Meta(max_length=4000)] = msgspec.field(name="class", default="")
+    device_class: Annotated[str, Meta(pattern=r"\A[^\x00-\x1f]{0,4000}\Z")] = msgspec.field(
+        name="class", default=""
+    )
     """The kind of device, a name of ``bench/devices``; ``--prepare`` tells the device."""
-    budgets: Annotated[str, Meta(max_length=4000)] = ""
+    budgets: Annotated[str, Meta(pattern=r"\A[^\x00-\x1f]{0,4000}\Z")] = ""
     """The budgets that a release must keep there, a name of ``bench/budgets``; ``--prepare`` tells
     the device."""
-    group: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{0,64}$")] = ""
+    group: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._-]{0,64}\Z")] = ""
     """``@GROUP`` on the command line means all devices of the group; ``--prepare`` tells the
     device, which then refuses what is signed for another group."""
     canary: bool = False

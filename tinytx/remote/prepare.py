@@ -10,7 +10,7 @@ from typing import BinaryIO
 from tinytx.errors import UsageError
 from tinytx.remote import wheels, words
 from tinytx.remote.answers import Probe
-from tinytx.remote.checks import OLDEST_PYTHON
+from tinytx.remote.checks import OLDEST_PYTHON, numbers
 from tinytx.remote.devices import ARCHITECTURES, Device, Named
 from tinytx.remote.image import Image
 from tinytx.remote.link import Link
@@ -82,8 +82,7 @@ def _fetch(link: Link, folder: Path) -> None:
             f"{named.name} is {probe.architecture}, not {wanted} as the devices file says",
             "is it the right host? else write its platform there",
         )
-    numbers = tuple(int(part) for part in probe.python.split(".")[:2])
-    if numbers < OLDEST_PYTHON:
+    if numbers(probe.python)[:2] < OLDEST_PYTHON:
         least = ".".join(map(str, OLDEST_PYTHON))
         raise Refused(f"{named.name} has Python {probe.python}; {least} is the oldest")
     link.note(

@@ -33,16 +33,23 @@ class Transfer:
         offer = self.link.insist(command, Offer, source=raw)
         if offer.bundle != self.bundle.id:
             raise BundleError(f"{self.bundle.folder} was changed while it was sent")
+        for missing in offer.missing:
+            self._check(missing)
         return offer
+
+    def _check(self, missing: Missing) -> None:
+        """Whether the device asks for what there is. Raises :class:`Refused`."""
+        facts, name = self.bundle.manifest.files.get(missing.name), self.link.named.name
+        if facts is None or (facts.sha256, facts.size) != (missing.sha256, missing.size):
+            raise Refused(f"{name} asks for a {missing.name[:100]!r} that is not ours")
+        if not 0 <= missing.held <= missing.size:
+            raise Refused(f"{name} holds more of {missing.name} than there is of it")
 
     def send(self, offer: Offer) -> None:
         """Send what is missing. Raises :class:`DeviceError` when it cannot be done."""
         size = sum(missing.size for missing in offer.missing)
         done = 0
         for missing in offer.missing:
-            facts = self.bundle.manifest.files.get(missing.name)
-            if facts is None or (facts.sha256, facts.size) != (missing.sha256, missing.size):
-                raise Refused(f"{self.link.named.name} asks for a {missing.name} that is not ours")
             self._send(missing, done, size)
             done += missing.size
             self.files += 1

@@ -52,7 +52,7 @@ def download(wheel: Path, folder: Path, machine: str, python: str, libc: str) ->
 
 def platform_tags(machine: str, libc: str) -> list[str]:
     """The tags of the wheels that a glibc of that version runs, the newest first."""
-    match = re.fullmatch(r"2\.(\d+).*", libc)
+    match = re.fullmatch(r"2\.([0-9]{1,3})(?![0-9]).*", libc)
     if match is None:
         raise DeviceError(
             f"the device's C library is {libc or 'not glibc'}: there are no wheels for it",

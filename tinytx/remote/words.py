@@ -64,9 +64,14 @@ def tinytx(device: Device) -> list[str]:
 
 def release(device: Device, command: str, *arguments: str) -> list[str]:
     """``tinytx release COMMAND`` on the device, its answer as JSON."""
-    store = [] if device.store is None else ["--store", device.store]
-    words = [*tinytx(device), "release", command, *arguments, *store, "--json"]
-    return ssh(device, shlex.join(words))
+    store = "" if device.store is None else f"--store {_path(device.store)} "
+    words = shlex.join(["release", command, *arguments])
+    return ssh(device, f"{' '.join(map(_path, tinytx(device)))} {words} {store}--json")
+
+
+def _path(text: str) -> str:
+    """A word of the devices file, quoted; what stands for the home folder there is not."""
+    return f"~/{shlex.quote(text[2:])}" if text[:2] == "~/" and text[2:] else shlex.quote(text)
 
 
 def receive(device: Device, sha256: str, size: int, offset: int) -> list[str]:

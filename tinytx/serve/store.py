@@ -7,7 +7,7 @@ once for each load, because it may point elsewhere a moment later.
 import json
 import logging
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tinytx.errors import TinytxError, UsageError
@@ -30,6 +30,9 @@ class Store:
                 "`tinytx release status --store` says what is there",
             )
         self.root = root
+        self._lock = ExitStack()
+        self._first = True
+        """Whether no other service lives on this store."""
 
     def recover(self) -> None:
         """Settle what an interruption left half done, before the first release is loaded."""
@@ -40,7 +43,18 @@ class Store:
                 log.info("%s", done)
         except TinytxError as error:
             log.error("the store could not be looked over: %s", error.message)
+        self._first = self._hold()
         self.ended()  # whoever wrote it is gone, and that has been dealt with
+
+    def _hold(self) -> bool:
+        """Keep the service's lock until this process ends; whether it could be had."""
+        from tinytx.release import lock
+
+        try:
+            return self._lock.enter_context(lock.tried(self.root / "serve.lock", "serve"))
+        except OSError as error:
+            log.error("serve.lock cannot be written: %s", error.strerror)
+            return True
 
     def current(self) -> Path | None:
         """The folder that the link leads to at this moment, whether it is there or not."""
@@ -51,6 +65,8 @@ class Store:
         """Write down which release is served, and by whom; nothing while none is."""
         if model is None:
             self.ended()
+            return
+        if not self._first:
             return
         told = {
             "release": model.bundle.id,
@@ -67,6 +83,8 @@ class Store:
 
     def ended(self) -> None:
         """Nothing of it is served any more, and that is as it should be."""
+        if not self._first:  # the file is another's, who lives
+            return
         with suppress(OSError):
             (self.root / SERVING).unlink(missing_ok=True)
 
