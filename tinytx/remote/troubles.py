@@ -95,8 +95,8 @@ _CONNECTION: tuple[_Rule, ...] = (
 """In ssh's own words, each with the error that it is, the sentence and what to do."""
 _THERE: tuple[_Rule, ...] = (
     (
-        r"No such (command '(release|offer|receive|statement|install|prove|switch|rollback|status)"
-        r"|option)",
+        r"No such (command '(release|offer|receive|statement|install|prove|switch|rollback|status"
+        r"|show)|option)",
         Refused,
         "the tinytx on {host} is too old: {line}",
         PREPARE,
