@@ -52,7 +52,8 @@ ITEMS: dict[str, tuple[str, str]] = {
     ),
     "signed": (
         "a signed statement is about it",
-        "tinytx publish {bundle} SITE --key KEY",
+        "tinytx publish {bundle} SITE --key KEY; tinytx checklist {bundle} --statement "
+        "SITE/stable.json --signers ALLOWED_SIGNERS",
     ),
     "in_force": ("it is in force on the device", "tinytx deploy {device} {bundle}"),
     "rollback": (
