@@ -16,7 +16,7 @@ from tinytx.checklist.page import markdown
 
 
 def all_of(found: Found) -> list[Item]:
-    return [item(name, found, "my bundle", "pi") for name in ITEMS]
+    return [item(name, found, "my bundle", "pi", "ab" * 32) for name in ITEMS]
 
 
 def test_there_are_fourteen_each_with_a_title_and_a_command_that_can_be_typed() -> None:
@@ -25,7 +25,8 @@ def test_there_are_fourteen_each_with_a_title_and_a_command_that_can_be_typed() 
     assert len({one.title for one in items}) == 14
     for one in items:
         assert "{" not in one.command
-        assert "'my bundle'" in one.command or "pi" in one.command or "OUTPUT_DIR" in one.command
+        assert any(word in one.command for word in ("'my bundle'", "pi", "OUTPUT_DIR", "abab"))
+        assert "ID" not in one.command
 
 
 def test_what_is_not_done_comes_before_what_cannot_be_told() -> None:
@@ -51,6 +52,6 @@ def test_the_page_ticks_what_is_done_and_gives_commands_for_the_rest() -> None:
     assert "13 done, 1 not done" in page
     assert page.count("- [x] ") == 13
     assert "- [ ] 13. a rollback was tried on the device: **not done**: " in page
-    assert '`tinytx rollback pi --reason "a trial"`' in page
+    assert '`tinytx rollback pi --reason "a trial" && tinytx deploy pi b`' in page
     assert "<b>" not in page
     assert "[y](z)" not in page

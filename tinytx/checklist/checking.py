@@ -32,7 +32,8 @@ def check(bundle: Bundle, given: Given) -> list[Item]:
     report = _report(bundle, given.report)
     found = {**_of_bundle(bundle, given), **_of_target(bundle, given, report)}
     device = given.device.name if given.device else ""
-    return [item(name, found[name], str(bundle.folder), device) for name in ITEMS]
+    folder = str(bundle.folder)
+    return [item(name, found[name], folder, device, bundle.id) for name in ITEMS]
 
 
 def _of_bundle(bundle: Bundle, given: Given) -> dict[str, Found]:

@@ -34,7 +34,7 @@ ITEMS: dict[str, tuple[str, str]] = {
     "size": ("the model's size is within the budget", "tinytx bench {bundle}"),
     "budgets": (
         "the budgets are kept on the target",
-        "there: tinytx bench {bundle} --device CLASS --report report.json",
+        "there, with little else to do: tinytx release prove {release} --whole",
     ),
     "limit": (
         "a memory limit was shown to bite on the target",
@@ -58,7 +58,7 @@ ITEMS: dict[str, tuple[str, str]] = {
     "in_force": ("it is in force on the device", "tinytx deploy {device} {bundle}"),
     "rollback": (
         "a rollback was tried on the device",
-        'tinytx rollback {device} --reason "a trial"',
+        'tinytx rollback {device} --reason "a trial" && tinytx deploy {device} {bundle}',
     ),
     "silent": (
         "it tells nothing about the machine it was made on",
@@ -110,8 +110,8 @@ def together(several: Iterable[Found]) -> Found:
     return unknown("nothing was found out")
 
 
-def item(name: str, found: Found, bundle: str, device: str) -> Item:
-    """The item called ``name`` with what was found."""
+def item(name: str, found: Found, bundle: str, device: str, release: str = "ID") -> Item:
+    """The item called ``name`` with what was found; ``release`` is the bundle's id."""
     title, command = ITEMS[name]
     return Item(
         number=list(ITEMS).index(name) + 1,
@@ -119,7 +119,9 @@ def item(name: str, found: Found, bundle: str, device: str) -> Item:
         title=title,
         state=found.state,
         told=printable(found.told),
-        command=command.format(bundle=shlex.quote(bundle), device=device or "DEVICE"),
+        command=command.format(
+            bundle=shlex.quote(bundle), device=device or "DEVICE", release=release[:12]
+        ),
     )
 
 
