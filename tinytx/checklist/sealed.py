@@ -24,7 +24,7 @@ LEAST_BYTES = 2_000
 MOST_LOSS = 0.01
 """Of the bits per byte, by which a quantised model may be worse (docs/decisions/0014)."""
 _PLACE = re.compile(
-    r"(?<![\w.])(?:file://)?/(?:home|Users|root|tmp|var|mnt|media|opt|srv|data|work)/[^\s\"']+"
+    r"(?<![\w.])(?:file://)?/(?:home|Users|root|tmp|var|mnt|media|opt|srv|data)/[^\s\"']+"
     r"|[A-Za-z]:\\[^\s\"']+|\\\\[\w.-]+\\\w+|(?<![\w./])~/[^\s\"']+"
 )
 _PLACE_IN_BYTES = re.compile(rb"/(?:home|Users|root|tmp|var|mnt|media)/[\w./-]{3,80}")
