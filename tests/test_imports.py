@@ -51,13 +51,16 @@ ALLOWED = {
     },
     "serve": {"release", "runtime", "bundle", "tokenizer", "wording", "config", "errors"},
     "remote": {"release", "bundle", "files", "wording", "config", "errors"},
+    "checklist": {
+        "remote", "release", "measure", "runtime", "bundle", "files", "wording", "errors",
+    },
     "sweep": {
         "train", "export", "runtime", "measure", "tokenizer", "workspace", "config", "errors",
     },
     "cli": {
-        "sweep", "train", "export", "runtime", "measure", "serve", "remote", "release", "bundle",
-        "tokenizer",
-        "workspace", "config", "errors", "presets", "wording", "packages",
+        "checklist", "sweep", "train", "export", "runtime", "measure", "serve", "remote",
+        "release", "bundle", "tokenizer", "workspace", "config",
+        "errors", "presets", "wording", "packages",
     },
 }  # fmt: skip
 # part: what it may import beyond the standard library
@@ -72,6 +75,7 @@ FOREIGN = {
     "compiler": set(),
     "workspace": set(),
     "remote": {"msgspec"},
+    "checklist": {"msgspec"},
     "release": {"msgspec"},
     "config": {"msgspec"},
     "files": {"msgspec"},

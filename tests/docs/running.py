@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,18 @@ def programs(folder: Path) -> Path:
     return folder
 
 
-def execute(page: Path, folder: Path, commands: Path) -> int:
-    """Run a page in ``folder``; how many blocks were run. Raises :class:`Wrong`."""
+def execute(
+    page: Path, folder: Path, commands: Path, replaced: Mapping[str, str] | None = None
+) -> int:
+    """Run a page in ``folder``; how many blocks were run. Raises :class:`Wrong`.
+
+    ``replaced``: words of the page, an address for example, and what stands for them here.
+    """
     names: dict[str, Any] = {"__name__": "guide"}
     count = 0
     for block in blocks_of(page):
+        for word, other in (replaced or {}).items():
+            block = block._replace(code=block.code.replace(word, other))
         where = f"{page.relative_to(ROOT)}:{block.line}"
         found = ""
         if block.kind == "python run":

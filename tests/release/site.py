@@ -179,17 +179,17 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(root: Path, certificate: Path | None = None) -> Iterator[Site]:
+def serving(root: Path, certificate: Path | None = None, host: str = "127.0.0.1") -> Iterator[Site]:
     """Serve a folder on this machine until the block ends; with a certificate, over TLS."""
     site = Site(root)
     handler = type("Bound", (Handler,), {"site": site})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer((host, 0), handler)
     server.daemon_threads = True
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    site.address = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}"
+    site.address = f"http{'s' if certificate else ''}://{host}:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
     thread.start()
     try:

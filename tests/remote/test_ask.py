@@ -51,10 +51,11 @@ def test_each_device_has_a_row_and_those_without_an_answer_say_why(
     assert run(["devices"]) == 10
     out, err = capsys.readouterr()
     assert out == ""
-    assert "pi: 222222222222 was taken back: it talks nonsense" in err
+    assert "pi: 222222222222 is not served: it talks nonsense" in err
     assert "pi: `tinytx release prove` (process 7 on pi, since 9 o'clock) is at work" in err
     assert "pi: its disk is slow" in err
     assert "gone: gone cannot be reached: ssh: connect: No route to host" in err
+    assert "gone: gone: " not in err
     row = next(line for line in err.splitlines() if "spare" in line)
     assert "222222222222 watched" in row
     assert "days behind" in row

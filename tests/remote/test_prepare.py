@@ -97,6 +97,19 @@ def test_what_the_device_lacks_is_said_in_its_own_words(
     assert "tinytx: pi: there is no docker\n" in capsys.readouterr().err
 
 
+def test_a_device_without_sudo_is_told_that_root_is_needed(
+    devices: Devices, deploy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The shell's own words begin as prepare.sh's do: `prepare: 7: sudo: not found`."""
+    device(devices, "compose")
+    said = "prepare: 7: sudo: not found\n"
+    devices.plan("pi", {"before": True, "code": 127, "err": said})
+    assert run(["deploy", "--prepare", "pi"]) == 10
+    err = capsys.readouterr().err
+    assert "pi: preparing needs root there: prepare: 7: sudo: not found" in err
+    assert 'host = "root@HOST"' in err
+
+
 def test_a_preparation_that_was_cut_off_is_no_success(
     devices: Devices, deploy: Path, sudo: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -188,3 +188,8 @@ def test_a_lock_that_another_command_holds_is_worth_another_try(tmp_path: Path) 
     error = failed(PI, Failure(error=told.value.message, exit_code=10))
     assert isinstance(error, Busy)
     assert "release prove" in error.message
+
+
+@pytest.mark.parametrize(("code", "says"), [(7, "FAIL: "), (8, "--allow-invalid REASON")])
+def test_a_verdict_without_advice_gets_some(code: int, says: str) -> None:
+    assert says in failed(PI, Failure(error="next token, p95: no", exit_code=code)).remedy

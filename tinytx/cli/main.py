@@ -30,6 +30,7 @@ COMMANDS = {
     "rollback": "take a device back to the release before",
     "devices": "what each device says about itself",
     "release": "on a device: the store of releases, the switch to one, and the way back",
+    "checklist": "fourteen items before a release, each a check that can fail",
     "verify": "check a bundle's integrity and its golden outputs on this machine",
     "publish": "put a bundle, signed, into a folder that devices pull from",
     "doctor": "what can this machine do: train, export, run, be measured",

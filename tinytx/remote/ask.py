@@ -45,9 +45,9 @@ class Standing(msgspec.Struct, kw_only=True, frozen=True):
         """Below the table: why there is no answer, and what the device wants to say."""
         status = self.status
         if status is None:
-            why = self.why.removeprefix(f"{self.name}: ")
+            why = self.why.removeprefix(f"{self.name}: ")  # whoever prints them names the device
             return [why, *([f"  -> {self.remedy}"] if self.remedy else [])]
-        back = [f"{line.id[:12]} was taken back: {line.why}"
+        back = [f"{line.id[:12]} is not served: {line.why}"
                 for line in status.releases if line.state == "rolled-back"][-1:]  # fmt: skip
         held = [f"{status.lock} is at work on its store"] if status.lock else []
         return [*back, *held, *status.notes]

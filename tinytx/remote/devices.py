@@ -21,7 +21,10 @@ SCHEMA = 1
 VARIABLE = "TINYTX_DEVICES"
 HERE = "devices.toml"
 AT_HOME = ".config/tinytx/devices.toml"
-EXAMPLE = "deploy/devices.example.toml shows what such a file holds"
+EXAMPLE = (
+    'two lines are enough for a device: [devices.pi] and host = "pi"; '
+    "deploy/devices.example.toml shows every key"
+)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Way = Literal["systemd", "compose", "plain"]

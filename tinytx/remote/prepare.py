@@ -1,5 +1,6 @@
 """A device is set up from here: ``deploy/prepare.sh`` over ssh, with wheels beside it."""
 
+import re
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ RUN = Limits(total=3_600.0, idle=120.0)
 DONE = "prepare: done"
 """The last line of a preparation that came to its end: ssh's exit code is no evidence of it."""
 SCRIPT = "prepare.sh"
+_ITS_OWN = re.compile(r"prepare: (?!\d+: )")
+"""With a number in front it is the shell that speaks: the script around it is called so too."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +119,13 @@ def _run(link: Link, stream: BinaryIO) -> Prepared:
 
 def _refused(named: Named, ended: Ended) -> Exception:
     """prepare.sh says in one line what the device lacks."""
-    said = [line for line in ended.err.splitlines() if line.startswith("prepare: ")]
+    said = [line for line in ended.err.splitlines() if _ITS_OWN.match(line)]
     if said:
         return Refused(f"{named.name}: {said[-1].removeprefix('prepare: ')}")
     if "sudo" in ended.err:
         return Refused(
             f"{named.name}: preparing needs root there: {last_line(ended.err)}",
-            'let this user use sudo without a password, or name root: host = "root@HOST"',
+            'let this user use sudo without a password, or name root: host = "root@HOST"; a device '
+            'of one\'s own without root: way = "plain" (docs/deploy.md)',
         )
     return explain(named, ended)

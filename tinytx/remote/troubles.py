@@ -39,6 +39,12 @@ class Verdict(DeviceError):
 
 _OF_THE_RELEASE = (7, 8, 9)
 """Exit codes that speak of the release: over budget, not proven, damaged or not trusted."""
+_ADVICE = {
+    7: "FAIL: a smaller or faster model, or other budgets in the device's device.toml",
+    8: "INVALID, which is no FAIL: deploy again when the device has less to do, or let it pass "
+    "with --allow-invalid REASON",
+}
+"""Where the device half has none: it does not know what a workstation can do."""
 _Rule = tuple[str, type[DeviceError], str, str]
 _CONNECTION: tuple[_Rule, ...] = (
     (
@@ -95,8 +101,8 @@ _CONNECTION: tuple[_Rule, ...] = (
 """In ssh's own words, each with the error that it is, the sentence and what to do."""
 _THERE: tuple[_Rule, ...] = (
     (
-        r"No such (command '(release|offer|receive|statement|install|prove|switch|rollback|status)"
-        r"|option)",
+        r"No such (command '(release|offer|receive|statement|install|prove|switch|rollback|status"
+        r"|show)|option)",
         Refused,
         "the tinytx on {host} is too old: {line}",
         PREPARE,
@@ -146,7 +152,8 @@ def failed(named: Named, failure: Failure) -> TinytxError:
     if AT_WORK in failure.error:
         return Busy(told, failure.remedy)
     if failure.exit_code in _OF_THE_RELEASE:
-        return Verdict(told, failure.remedy, failure.exit_code)
+        remedy = failure.remedy or _ADVICE.get(failure.exit_code, "")
+        return Verdict(told, remedy, failure.exit_code)
     return Refused(told, failure.remedy)
 
 

@@ -1,11 +1,11 @@
-"""``tinytx release status``, ``watch``, ``recover`` and ``prune``."""
+"""``tinytx release status``, ``show``, ``watch``, ``recover`` and ``prune``."""
 
 from pathlib import Path
 
 import click
 
 from tinytx.cli.common import print_json
-from tinytx.cli.release.common import answer, answering
+from tinytx.cli.release.common import answer, answering, release_argument
 
 
 @click.command()
@@ -30,6 +30,28 @@ def status(store: Path | None, as_json: bool) -> None:
         print_json(document)
         return
     for line in states.lines(document):
+        click.echo(line)
+
+
+@click.command()
+@release_argument
+@answering
+def show(release: str, store: Path | None, as_json: bool) -> None:
+    """What the proof of the release ID on this device said, and when it last went back.
+
+    \b
+    Example:
+      tinytx release show 35444ccac1ad
+    """
+    from tinytx.release import shown
+    from tinytx.release.store import look
+
+    here = look(store)
+    document = shown.shown(here, here.resolve(release))
+    if as_json:
+        print_json({"schema": 1, **document})
+        return
+    for line in shown.lines(document):
         click.echo(line)
 
 

@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "rollback": ("steps", "back to the release before"),
     "pull": ("pull", "ask a published folder for the channel's release, and try it"),
     "status": ("care", "what is served, what is on its way, and why"),
+    "show": ("care", "one release: its proof here, and when this device last went back"),
     "watch": ("care", "watch what is switched to, and decide"),
     "recover": ("care", "finish or undo what a dead process left"),
     "prune": ("care", "remove old releases"),
