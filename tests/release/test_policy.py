@@ -1,8 +1,6 @@
 """``device.toml``: what it may say."""
 
-import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -28,15 +26,6 @@ def test_what_is_said_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "device.toml"
     path.write_text('channel = "beta"\ngroup = "attic"\nwatch_seconds = 5\nkeep = 2\n')
     assert read_policy(path) == Policy(channel="beta", group="attic", watch_seconds=5.0, keep=2)
-
-
-def test_the_address_that_prepare_writes_for_containers_is_taken(tmp_path: Path) -> None:
-    deploy = Path(__file__).parents[2] / "deploy"
-    address = re.search(r"with_key health (\S+?)\)", (deploy / "prepare.sh").read_text("utf-8"))
-    assert address is not None
-    assert f"\n  {urlsplit(address[1]).hostname}:\n" in (deploy / "compose.yaml").read_text("utf-8")
-    (tmp_path / "device.toml").write_text(f'health = "{address[1]}"\n')
-    assert read_policy(tmp_path / "device.toml").health == address[1]
 
 
 @pytest.mark.parametrize(

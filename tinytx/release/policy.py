@@ -13,8 +13,6 @@ from tinytx.files import open_waiting_for_nobody
 
 NAME = "device.toml"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-BESIDE = "serve"
-"""The service's name in ``deploy/compose.yaml``, where watch and service are two containers."""
 _LARGEST = 64_000
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 Name = Annotated[str, Meta(pattern=f"^{_NAME}$")]
@@ -88,8 +86,7 @@ def _check(policy: Policy, path: Path) -> None:
         )
     try:
         address = urlsplit(policy.health)
-        here = address.hostname in (*LOOPBACK, BESIDE)
-        fit = address.scheme == "http" and here and bool(address.port)
+        fit = address.scheme == "http" and address.hostname in LOOPBACK and bool(address.port)
     except ValueError:
         fit = False
     if not fit:
