@@ -12,6 +12,7 @@ DAMAGED, SEALED = 5_000, 60
 COUNTS = (str(DAMAGED // 2), str(SEALED // 2))  # of each of two processes
 
 
+@pytest.mark.long
 def test_thousands_of_damaged_bundles_each_end_with_9_and_one_sentence_within_2_s_and_200_mb(
     tiny_bundle: Path, tmp_path: Path
 ) -> None:

@@ -373,6 +373,7 @@ def test_on_a_terminal_the_user_is_asked_before_a_model_is_replaced(
     assert ((out / "best_model.pt").read_bytes() == before) == (answer == "n")
 
 
+@pytest.mark.long
 def test_a_text_whose_name_and_folder_are_no_utf8_goes_all_the_way(
     small_corpus: Path, tmp_path: Path, same: list[str]
 ) -> None:

@@ -34,6 +34,7 @@ def section(text: str, phase: str) -> str:
     return text.partition(f"] {phase}\n")[2].partition("/5] ")[0]
 
 
+@pytest.mark.long
 def test_a_run_that_is_stopped_in_each_phase_in_turn_loses_nothing_and_ends_well(
     start: Start, texts: Texts, model_flags: list[str], tmp_path: Path
 ) -> None:

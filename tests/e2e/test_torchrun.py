@@ -54,6 +54,7 @@ def torchrun(arguments: list[str], at: Callable[[int, str], None]) -> tuple[int,
     return code, "".join(lines)
 
 
+@pytest.mark.long
 def test_a_run_in_which_a_process_is_killed_ends_as_if_nothing_had_happened(
     texts: dict[str, Path], model_flags: list[str], side_by_side: Callable[..., Any], tmp_path: Path
 ) -> None:

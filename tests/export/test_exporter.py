@@ -303,6 +303,7 @@ def test_where_the_bundle_cannot_be_written_there_is_one_sentence(unexported: Wo
         export(space)
 
 
+@pytest.mark.long
 def test_the_same_run_from_a_text_in_another_folder_is_the_same_bundle(
     small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,8 @@ def both(*steps: Do) -> Do:
     return make
 
 
+ALWAYS = ("install", "switch", "take back")
+"""Operations of the default suite; the others are long, and .ci/run has them."""
 OPERATIONS: dict[str, tuple[Do, Do, set[str]]] = {
     # what is done: (how the store came to be, the operation, what may be served after it)
     "begin": (prepared("A", "B"), lambda d: d.recover(), {"A"}),
@@ -186,7 +188,14 @@ def made(device: Device) -> Callable[[Do], Callable[[], Device]]:
 
 
 # To install the first differs from the next in nothing but its time: the long test has it.
-@pytest.mark.parametrize("name", [name for name in OPERATIONS if name != "install the first"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ALWAYS else pytest.param(name, marks=pytest.mark.long)
+        for name in OPERATIONS
+        if name != "install the first"
+    ],
+)
 def test_killed_at_every_step_and_again_while_it_recovers(
     made: Callable[[Do], Callable[[], Device]], name: str
 ) -> None:
