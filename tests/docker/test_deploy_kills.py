@@ -59,7 +59,7 @@ rolled-back | disk full | rolled-back, new | rolled-back ALL rolled-back, new
 rolled-back | workstation killed | rolled-back, new | SAME
 """
 """``~``: begun and not done. ``...``: all states before that one. SAME: as once. TWO: the chain of
-once, twice. On a full disk a release goes on for as long as nothing new has to be written: one state
+once, twice. On a full disk a release goes on while nothing new has to be written: one state
 further. ``new`` is the release of the deployment; of a way back by hand, the one before."""
 IMPOSSIBLE: dict[Key, str] = {}
 """Combinations that cannot come about, and why. There is none."""
