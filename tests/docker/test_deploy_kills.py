@@ -30,7 +30,7 @@ received | workstation killed | ... verified, old | TWO
 verified | process killed | ... verified~ rolled-back ALL, new | SAME
 verified | container killed | ... verified~ rolled-back ALL, new | SAME
 verified | network cut | ALL, new | SAME
-verified | disk full | ... verified~ rolled-back, old | TWO
+verified | disk full | received verified( proved)?~ rolled-back, old | TWO
 verified | workstation killed | ... verified, old | TWO
 proved | process killed | ... proved~ rolled-back ALL, new | SAME
 proved | container killed | ... proved~ rolled-back ALL, new | SAME
@@ -59,7 +59,7 @@ rolled-back | disk full | rolled-back, new | rolled-back ALL rolled-back, new
 rolled-back | workstation killed | rolled-back, new | SAME
 """
 """``~``: begun and not done. ``...``: all states before that one. SAME: as once. TWO: the chain of
-once, twice. On a full disk, what the journal gave up of its reserve may carry a release one state
+once, twice. On a full disk a release goes on while nothing new has to be written: one state
 further. ``new`` is the release of the deployment; of a way back by hand, the one before."""
 IMPOSSIBLE: dict[Key, str] = {}
 """Combinations that cannot come about, and why. There is none."""
