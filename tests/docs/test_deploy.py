@@ -22,6 +22,7 @@ from tinytx.cli.deploy.command import command as deploy
 from tinytx.cli.devices import command as devices_command
 from tinytx.cli.publish import command as publish
 from tinytx.cli.release.pull import pull
+from tinytx.cli.release.steps import prove
 from tinytx.cli.rollback import command as rollback
 from tinytx.release import recover
 from tinytx.release.states import STATES
@@ -94,10 +95,10 @@ def test_the_reasons_and_the_exit_codes_of_the_page_are_those_of_the_code() -> N
 
 
 def test_the_flags_of_the_page_are_those_of_the_commands() -> None:
-    commands = (deploy, rollback, devices_command, checklist, publish, pull, bench)
+    commands = (deploy, rollback, devices_command, checklist, publish, pull, prove, bench)
     known = {name for each in commands for o in each.params for name in o.opts}
     known |= set(re.findall(r"--[a-z][\w-]+", (ROOT / "deploy/prepare.sh").read_text("utf-8")))
     text = re.sub(r"(?m)^(python3|ssh|-) .*$", "", PAGE.read_text("utf-8"))
     flags = set(re.findall(r"(?<![\w-])(--[a-z][\w-]+)", text))
     assert len(flags) > 10
-    assert flags - known - {"--directory"} == set()
+    assert flags - known - {"--directory", "--no-deps"} == set()  # of http.server and pip
