@@ -7,6 +7,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 DAMAGED, SEALED = 5_000, 60
 COUNTS = (str(DAMAGED // 2), str(SEALED // 2))  # of each of two processes
