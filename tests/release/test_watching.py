@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from tests.release.stores import Device
-from tinytx.release import clock, recover, states, watching
+from tinytx.release import clock, states, watching
 from tinytx.release.health import Answer
 from tinytx.release.journal import read
 from tinytx.release.policy import Policy
 from tinytx.release.states import Entry
 from tinytx.release.store import Store
+from tinytx.release.trial import TWICE
 
 Ask = Callable[..., Answer]
 
@@ -173,7 +174,7 @@ def test_recovery_takes_back_what_was_watched_twice_and_starts_a_watch_else(
         trial.recover()
         assert started == [0.0] * attempt
         journal.add(trial.id("B"), "watched", "begin", attempt=attempt)
-    assert trial.recover() == [f"{trial.id('B')[:12]} was rolled back: {recover.TWICE}"]
+    assert trial.recover() == [f"{trial.id('B')[:12]} was rolled back: {TWICE}"]
     assert len(started) == 2
     assert trial.current == "A"
 

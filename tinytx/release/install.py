@@ -47,7 +47,7 @@ def install(work: Work, release: str, *, allow_older: bool = False) -> Installed
             linked = _build(store, manifest, sources)
             store.bundle(release)  # every byte, at its final place
             notes |= {name: value for name, value in found.items() if value not in (None, "")}
-    tidy(store)
+    intake.tidy(store)
     return Installed(release, False, linked, found["serial"], found["note"])
 
 
@@ -61,7 +61,7 @@ def _mended(store: Store, journal: Journal, entries: list[states.Entry], release
     store.bundle(release)
     if states.on_trial(entries) is None:
         journal.add(release, "committed", "done", "damaged files were replaced", serial=serial)
-    tidy(store)
+    intake.tidy(store)
     return Installed(release, False, linked, serial, "")
 
 
@@ -173,17 +173,6 @@ def trusted(
         "key": found.by,
         "note": found.note,
     }
-
-
-def tidy(store: Store) -> None:
-    """Take away what came and is part of a release by now. May be repeated. The manifest of a
-    release that is damaged stays: what replaces its files comes under it."""
-    for path in store.incoming.glob("*.manifest"):
-        if store.is_whole(path.stem):
-            path.unlink(missing_ok=True)
-    for path in store.incoming.iterdir():
-        if path.is_file() and path.stat().st_nlink > 1:  # a release holds the other name
-            path.unlink()
 
 
 def keep_statement(store: Store, release: str, text: Path, signature: Path | None) -> None:

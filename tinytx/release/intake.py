@@ -253,3 +253,14 @@ def _publish(transfer: _Transfer, whole: Path) -> None:
         )
     transfer.path.replace(whole)
     disk.sync(whole.parent)
+
+
+def tidy(store: Store) -> None:
+    """Take away what came and is part of a release by now. May be repeated. The manifest of a
+    release that is damaged stays: what replaces its files comes under it."""
+    for path in store.incoming.glob("*.manifest"):
+        if store.is_whole(path.stem):
+            path.unlink(missing_ok=True)
+    for path in store.incoming.iterdir():
+        if path.is_file() and path.stat().st_nlink > 1:  # a release holds the other name
+            path.unlink()

@@ -11,19 +11,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from tinytx.errors import DeviceError, os_errors_as
-from tinytx.release import clock, disk, lock, states, wayback
-from tinytx.release.install import tidy
+from tinytx.release import clock, disk, lock, states, watching, wayback
+from tinytx.release.intake import tidy
 from tinytx.release.journal import Journal
 from tinytx.release.rebuild import rebuild
 from tinytx.release.shorten import shorten
-from tinytx.release.states import Entry
 from tinytx.release.store import Store, open_store
+from tinytx.release.trial import MOST_ATTEMPTS, TWICE, finish_trial
 
 log = logging.getLogger(__name__)
-MOST_ATTEMPTS = 2
 DIED = "the service ended while it served this release"
 GONE = "its folder is gone"
-TWICE = "the watch was interrupted twice"
 PUT_BACK = "current did not lead to it any more and was put back"
 
 
@@ -116,31 +114,7 @@ def settle(store: Store, journal: Journal, *, service_start: bool = False) -> st
             if states.attempts(journal.entries(), trial.release) >= MOST_ATTEMPTS:
                 wayback.take_back(store, journal, trial.release, TWICE)
                 return f"{trial.release[:12]} was rolled back: {TWICE}"
-    from tinytx.release import watching
-
     watching.start(store, delay=watching.SERVICE_DELAY if service_start else 0.0)
-    return ""
-
-
-def finish_trial(store: Store, journal: Journal, trial: Entry) -> str:
-    """Finish what a dead process began about the release on trial; says how that ended, nothing if
-    it is still on trial. The caller holds the journal's lock."""
-    release, here = trial.release, store.target(store.current) == trial.release
-    if trial.state == "rolled-back":
-        wayback.finish(store, journal, trial)
-        return f"{release[:12]} was rolled back: {trial.why}"
-    if (trial.state, trial.phase) == ("switched", "begin"):
-        if not here:
-            wayback.undo_switch(store, journal, trial, "interrupted in switched")
-            return f"{release[:12]} was interrupted in switched"
-        journal.add(release, "switched", "done", trial.why, **trial.extra)
-        return ""
-    if not here:
-        wayback.take_back(store, journal, release, "current no longer led to it")
-        return f"{release[:12]} was rolled back: current no longer led to it"
-    if trial.state == "committed":
-        journal.add(release, "committed", "done", trial.why, **trial.extra)
-        return f"{release[:12]} was committed"
     return ""
 
 

@@ -20,6 +20,7 @@ from tinytx.release.judge import Judge
 from tinytx.release.policy import Policy
 from tinytx.release.states import Entry
 from tinytx.release.store import Store
+from tinytx.release.trial import MOST_ATTEMPTS, TWICE, finish_trial
 
 log = logging.getLogger(__name__)
 COMMAND = "release watch"
@@ -134,7 +135,6 @@ def decide(
 def _take_up(store: Store, journal: Journal) -> str:
     """Write down that a watch begins; the id of the release, empty for nothing to watch."""
     from tinytx.release.rebuild import rebuild
-    from tinytx.release.recover import MOST_ATTEMPTS, TWICE, finish_trial
 
     with journal.locked():
         rebuild(store, journal)

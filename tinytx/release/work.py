@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinytx.errors import DeviceError, os_errors_as
-from tinytx.release import lock
+from tinytx.release import lock, recover
 from tinytx.release.journal import Journal
 from tinytx.release.store import Store, open_store
 
@@ -28,13 +28,11 @@ def begun(folder: Path | None, command: str, *, create: bool = False) -> Iterato
 
     Raises :class:`DeviceError` when the store cannot be used or another process is at work on it.
     """
-    from tinytx.release.recover import recover
-
     store = open_store(folder, create=create)
     journal = store.journal(command)
     with (
         os_errors_as(DeviceError, f"change the store {store.root}"),
         lock.held(store.lock, command),
     ):
-        words = recover(store, journal)
+        words = recover.recover(store, journal)
         yield Work(store, journal, words)
