@@ -187,6 +187,7 @@ def test_generate_writes_what_it_remembers_and_nothing_else(
     assert all(name.startswith("~/.cache/tinytx/threads/") for name in ended.files)
 
 
+@pytest.mark.long
 def test_bench_and_its_workers_are_offline(start: Start, tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "few.toml").write_text(FEW)
     options = ["--scenarios", tmp_path / "few.toml", "--time-limit", "1", "--report", "r.json"]
@@ -197,6 +198,7 @@ def test_bench_and_its_workers_are_offline(start: Start, tiny_bundle: Path, tmp_
     assert ended.files == []
 
 
+@pytest.mark.long
 def test_export_is_offline(start: Start, tiny_run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     copy.mkdir()
@@ -209,6 +211,7 @@ def test_export_is_offline(start: Start, tiny_run: Path, tmp_path: Path) -> None
     assert ended.files == []
 
 
+@pytest.mark.long
 def test_the_doctor_and_its_children_are_offline(start: Start) -> None:
     ended = start(*TINYTX, "doctor", "--quiet").end()
     assert ended.code in (0, 1), ended.err

@@ -70,6 +70,7 @@ def test_a_token_counts_as_turned_only_where_the_choice_was_clear(processors: Mo
     assert found["behind"] == pytest.approx(1.9)
 
 
+@pytest.mark.long
 def test_another_python_of_this_machine_agrees_to_the_last_bit_and_both_tables_are_printed(
     tiny_bundle: Path,
 ) -> None:

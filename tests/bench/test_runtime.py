@@ -103,6 +103,7 @@ def test_speed_figures_come_from_medians_of_the_rounds(bench: Any) -> None:
     assert figures["m: p95 against median, worst context"] == 1.2
 
 
+@pytest.mark.long
 def test_a_worker_tells_its_memory_as_it_generates_past_a_full_context(
     bench: Any, tiny_bundle: Path
 ) -> None:

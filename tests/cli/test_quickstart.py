@@ -130,6 +130,7 @@ def test_only_what_was_proven_is_shown_again_without_measuring(
     assert counts == [1, 2, 2]
 
 
+@pytest.mark.long
 def test_a_damaged_bundle_is_made_and_measured_again(
     output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,6 +78,7 @@ def test_a_run_that_is_stopped_in_each_phase_in_turn_loses_nothing_and_ends_well
     assert not list(space.root.rglob("*.tmp"))
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_ends_with_the_weights_of_an_undisturbed_one(
     start: Start, texts: Texts, model_flags: list[str], tmp_path: Path
 ) -> None:

@@ -193,6 +193,7 @@ def test_a_damaged_bundle_is_refused_before_anything_is_measured(
         interleave(tiny_bundle, copy)
 
 
+@pytest.mark.long
 def test_a_real_engine_that_burns_twice_the_time_is_found_to_be_slower(tiny_bundle: Path) -> None:
     """With 5 per cent the same script takes minutes, and a machine that is not crowded."""
     script = runpy.run_path(str(Path(__file__).parents[3] / "bench" / "plant_slowdown.py"))
