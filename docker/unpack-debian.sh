@@ -6,13 +6,14 @@
 set -eu
 architecture=$1 folder=$2
 packages="python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 libssl3 tini"
-others="openssh-client ca-certificates" # of which little is kept
+others="openssh-client ca-certificates" # of which little is kept; the second is the same for all
 mkdir -p /debs "$folder/var/lib/dpkg/status.d"
 cd /debs
 dpkg --add-architecture "$architecture"
 apt-get update -qq
 # shellcheck disable=SC2046,SC2086
-apt-get download -qq -o APT::Sandbox::User=root $(printf "%s:$architecture " $packages $others) >/dev/null
+apt-get download -qq -o APT::Sandbox::User=root \
+    $(printf "%s:$architecture " $packages openssh-client) ca-certificates >/dev/null
 for deb in *.deb; do
     dpkg-deb -x "$deb" "$folder"
     dpkg-deb -f "$deb" >"$folder/var/lib/dpkg/status.d/$(dpkg-deb -f "$deb" Package)"
