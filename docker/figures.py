@@ -93,7 +93,7 @@ def rebuild() -> float:
     """Seconds to build both platforms of the runtime image after a change of one line."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("tinytx", "bench", "docker", "tests"):
+        for part in ("tinytx", "bench", "deploy", "docker", "tests"):
             shutil.copytree(ROOT / part, folder / part)
         for part in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / part, folder / part)
