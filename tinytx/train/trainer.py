@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tinytx import compiler
 from tinytx.cgroup import usable_cores
 from tinytx.config import Settings
 from tinytx.errors import CheckpointError, Interrupted, TrainingError
@@ -30,12 +29,11 @@ from tinytx.train.model import Transformer
 from tinytx.train.optimizer import Optimizer, learning_rate
 from tinytx.train.progress import Reporter, StepReport
 from tinytx.train.signals import StopRequest
-from tinytx.train.speed import faster_form, known_form
 from tinytx.train.waiting import Waiting
+from tinytx.train.warming import first_line, warm_up
 from tinytx.workspace import Workspace
 
 CHECKPOINT_SECONDS = 60.0
-PASSES_TIMED = 5
 
 
 @dataclass
@@ -74,78 +72,25 @@ class Trainer:
         group.prepare(self.model)
         self.optimizer = Optimizer(self.model, job.settings, job.precision)
         self.loss: LossFunction = self.model.loss
-        self._failed = ""  # why there are no compiled steps
+        self.failed = ""  # why there are no compiled steps
         if job.compiled:
             try:
                 self.loss = compiled_loss(self.model)
             except Exception as error:  # without a folder for temporary files, for example
-                self._failed = _first_line(error)
+                self.failed = first_line(error)
         self.epoch = 0  # epochs finished
         self.step = 0  # steps finished in the epoch under way
         self.loss_sum = 0.0  # over those steps
         self._began = time.perf_counter()
         self.epoch_seconds = 0.0  # spent in the epoch under way, before the last resume
-        self.steps_in = [self._order(e).steps for e in range(self.hyper.epochs)]
+        self.steps_in = [self.order_of(e).steps for e in range(self.hyper.epochs)]
         self.total_steps = sum(self.steps_in)
         self.best = math.inf
         self.waiting = Waiting(torch.get_num_threads(), usable_cores())
 
     def warm_up(self) -> None:
-        """A few forward and backward passes that change nothing: torch.compile builds its kernels
-        now, so that no epoch's time contains it. Goes on eagerly when it cannot, or when a fresh
-        run that may choose finds its kernels to be slower."""
-        random, failed, eager = torch.get_rng_state(), self._failed, 0.0
-        inputs, targets = self._batch(self._order(self.epoch), 0)
-        batch = inputs[: self.at_once], targets[: self.at_once]
-        if undecided := self._may_choose_form():
-            eager = self._pass_seconds(self.model.loss, batch)
-        try:
-            self._loss(*batch).backward()  # type: ignore[no-untyped-call]
-            if self.job.compiled:  # validation's kernels as well
-                self.model.eval()
-                with torch.no_grad():
-                    self._loss(*batch)
-        except Exception as error:  # a broken compiler shows itself in many ways
-            if not self.job.compiled:
-                raise
-            failed = _first_line(error)
-        self.model.train()
-        if self.group.any(bool(failed)):
-            reason = (failed and (compiler.problem() or failed)) or "it fails in another process"
-            self.reporter.warn(f"torch.compile does not work here, going on without: {reason}")
-            self._go_on_eagerly(reason)
-        elif self.group.any(undecided and self._eager_is_faster(eager, batch)):
-            reason = "steps are faster without torch.compile here"
-            self.reporter.note(f"{reason}: going on without")
-            self._go_on_eagerly(reason)
-        self.model.zero_grad(set_to_none=True)
-        torch.set_rng_state(random)
-
-    def _may_choose_form(self) -> bool:
-        """Whether it is open to this run if compiled kernels are the faster ones: a run that goes
-        on keeps its form, since another one rounds differently."""
-        job, auto = self.job, self.hyper.compile == "auto"
-        fresh = not job.metrics.interruptions and self.group.device.type == "cpu"
-        return auto and fresh and job.compiled and not known_form(job.settings, job.precision)
-
-    def _eager_is_faster(self, eager: float, batch: tuple[Tensor, Tensor]) -> bool:
-        def compiled() -> float:
-            return self._pass_seconds(self.loss, batch)
-
-        return faster_form(self.job.settings, self.job.precision, eager, compiled) == "eager"
-
-    def _pass_seconds(self, loss: LossFunction, batch: tuple[Tensor, Tensor]) -> float:
-        """The best time of a forward and backward pass."""
-        seconds = []
-        for _ in range(PASSES_TIMED):
-            began = time.perf_counter()
-            self._loss(*batch, loss).backward()  # type: ignore[no-untyped-call]
-            seconds.append(time.perf_counter() - began)
-        return min(seconds)
-
-    def _go_on_eagerly(self, reason: str) -> None:
-        self.job.compiled, self.loss = False, self.model.loss
-        self.job.metrics.machine |= {"compiled": False, "eager_because": reason}
+        """Passes that change nothing, so that no epoch's time contains what the first ones cost."""
+        warm_up(self)
 
     def run(self) -> Metrics:
         """Train to the end. Raises :class:`Interrupted` after a checkpoint, or
@@ -165,11 +110,11 @@ class Trainer:
         return self.job.metrics
 
     def _run_epoch(self, stop: StopRequest) -> None:
-        order = self._order(self.epoch)
+        order = self.order_of(self.epoch)
         began = saved = self._began = time.perf_counter()
         tokens_here = 0
         while self.step < order.steps:
-            loss = self._train_step(*self._batch(order, self.step), stop)
+            loss = self._train_step(*self.batch_of(order, self.step), stop)
             self.step += 1
             self.loss_sum += loss
             tokens_here += self.hyper.batch_size * self.length
@@ -192,7 +137,7 @@ class Trainer:
         value, share = 0.0, self.at_once / len(inputs)
         for first in range(0, len(inputs), self.at_once):
             part = slice(first, first + self.at_once)
-            loss = self._loss(inputs[part], targets[part]) * share  # the parts' gradients add up
+            loss = self.loss_of(inputs[part], targets[part]) * share  # the parts' gradients add up
             loss.backward()  # type: ignore[no-untyped-call]
             value += float(loss.detach())
         value = self.group.sum(value) / self.group.world
@@ -206,7 +151,7 @@ class Trainer:
             self.optimizer.step(self._learning_rate())
         return value
 
-    def _loss(self, inputs: Tensor, targets: Tensor, loss: LossFunction | None = None) -> Tensor:
+    def loss_of(self, inputs: Tensor, targets: Tensor, loss: LossFunction | None = None) -> Tensor:
         """Nats per token in the arithmetic of this run."""
         mixed = self.job.precision is torch.bfloat16
         with torch.autocast(self.group.device.type, dtype=torch.bfloat16, enabled=mixed):
@@ -261,12 +206,12 @@ class Trainer:
             f"{job.metrics.epochs[-1].seconds:.1f} s{', best so far' if improved else ''}"
         )
 
-    def _order(self, epoch: int) -> EpochOrder:
+    def order_of(self, epoch: int) -> EpochOrder:
         return EpochOrder(
             self.job.train_tokens, self.length, self.hyper.batch_size, self.hyper.seed, epoch
         )
 
-    def _batch(self, order: EpochOrder, step: int) -> tuple[Tensor, Tensor]:
+    def batch_of(self, order: EpochOrder, step: int) -> tuple[Tensor, Tensor]:
         """This process's rows of a step's inputs and targets, on its device."""
         inputs, targets = order.batch(step, self.group.rows(self.hyper.batch_size))
         return inputs.to(self.group.device), targets.to(self.group.device)
@@ -338,7 +283,3 @@ class Trainer:
             raise CheckpointError(f"{path} holds no usable optimizer state") from error
         self.epoch, self.step, self.loss_sum = state["epoch"], state["step"], state["loss_sum"]
         self.epoch_seconds, self.best = state["epoch_seconds"], state["best"]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
