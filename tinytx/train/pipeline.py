@@ -9,7 +9,6 @@
 Each phase is skipped when its stamp shows that it was done with the same settings and inputs.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ import torch
 from tinytx.config import Settings, as_dict
 from tinytx.errors import CorpusError, TokenizerError, TrainingError, os_errors_as
 from tinytx.tokenizer import Tokenizer
-from tinytx.train import prerequisites
+from tinytx.train import pace, prerequisites
 from tinytx.train.corpus import source
 from tinytx.train.corpus.source import own_bits_per_byte
 from tinytx.train.corpus.text import check_plain
@@ -67,6 +66,7 @@ class Pipeline:
         options: Options,
         reporter: Reporter,
         leader: Leader | None = None,
+        began: float | None = None,
     ) -> None:
         self.settings, self.workspace = settings, workspace
         self.options, self.reporter = options, reporter
@@ -74,7 +74,7 @@ class Pipeline:
         self.group = self.leader.group
         self.guard = Guard(workspace, options)
         self.skipped: list[str] = []
-        self._began = time.perf_counter()
+        self._began = pace.clock() if began is None else began  # when the command did
 
     def run(self, judge: Judge | None = None) -> TrainingResult:
         """All five phases. ``judge`` fills in the ``budgets`` of the metrics."""
@@ -198,6 +198,7 @@ class Pipeline:
         if state is None:
             self.guard.check_models()
         job = make_job(self.settings, space, hashes, state, self.group)
+        job.began = self._began
         self.leader.begin(job, resumed=state is not None)
         trainer = Trainer(job, self.reporter, self.group)
         if state is not None:
@@ -214,11 +215,11 @@ class Pipeline:
             self.reporter.note("compiling (once per machine and model shape, up to a minute)")
         trainer.warm_up()
         if state is None:
-            job.metrics.setup_seconds = time.perf_counter() - self._began
-        self.reporter.note(f"{time.perf_counter() - self._began:.1f} s before the first step")
+            job.metrics.setup_seconds = pace.clock() - self._began
+        self.reporter.note(f"{pace.clock() - self._began:.1f} s before the first step")
         metrics = trainer.run()
         self.group.leave()
-        metrics.finished_at = now()
+        metrics.finished_at, metrics.seconds = now(), trainer.pace.spent()
         metrics.peak_memory_bytes = larger(metrics.peak_memory_bytes, peak_memory())
         if metrics.peak_memory_bytes is not None:
             self.reporter.note(f"peak memory {metrics.peak_memory_bytes / 1e6:.0f} MB")
