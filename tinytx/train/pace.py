@@ -175,7 +175,7 @@ class Pace:
         if free <= 0:
             return min(1, planned)
         step = self._step_seconds()
-        if step is None:
+        if not step:
             return planned
         each = step + self._validation_seconds(step) / self._per_epoch
         return min(planned, max(1, int(free / each)))
