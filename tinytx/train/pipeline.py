@@ -6,6 +6,7 @@
     4 training        best_model.pt, final_model.pt, training_metrics.json
     5 validation      load everything back, compare with a unigram model, draw a sample
 
+Where the settings are to be chosen by the text (``plan.toml``), that is done as soon as it is there.
 Each phase is skipped when its stamp shows that it was done with the same settings and inputs.
 """
 
@@ -27,8 +28,10 @@ from tinytx.train.encoding import write_tokens
 from tinytx.train.follow import Leader
 from tinytx.train.guard import Guard
 from tinytx.train.job import Options, input_hashes, make_job, state_to_resume
+from tinytx.train.launch import check_batch
 from tinytx.train.memory import larger, peak_memory
 from tinytx.train.metrics import Judge, Metrics, now, read_metrics
+from tinytx.train.planning import Planner
 from tinytx.train.progress import Reporter
 from tinytx.train.speed import device_name, set_up_torch
 from tinytx.train.tokenizing import made_with, train_tokenizer
@@ -67,11 +70,13 @@ class Pipeline:
         reporter: Reporter,
         leader: Leader | None = None,
         began: float | None = None,
+        planner: Planner | None = None,
     ) -> None:
         self.settings, self.workspace = settings, workspace
         self.options, self.reporter = options, reporter
         self.leader = leader or Leader(alone(settings.training.device))
         self.group = self.leader.group
+        self.planner = planner
         self.guard = Guard(workspace, options)
         self.skipped: list[str] = []
         self._began = pace.clock() if began is None else began  # when the command did
@@ -80,7 +85,7 @@ class Pipeline:
         """All five phases. ``judge`` fills in the ``budgets`` of the metrics."""
         phases: list[tuple[str, Callable[[], Any]]] = [
             ("prerequisites", self.prerequisites),
-            ("corpus", self.corpus),
+            ("corpus", self.text_and_plan),
             ("tokenizer", self.tokenizer),
             ("training", lambda: self.training(judge)),
             ("validation", self.validation),
@@ -98,8 +103,20 @@ class Pipeline:
     def prerequisites(self) -> None:
         for line in prerequisites.check(self.workspace.root):
             self.reporter.note(line)
-        self.guard.check_settings(self.settings)
+        known: Settings | None = self.settings
+        if self.planner and (known := self.planner.known(self.workspace)):
+            self.settings = known
+        self.guard.check_settings(known)
         remove_leftovers(self.workspace.root)
+
+    def text_and_plan(self) -> None:
+        """The corpus and, where the settings are to be chosen for it, ``plan.toml``."""
+        self.corpus()
+        if self.planner:
+            self.settings = self.planner.settle(self.workspace, self.reporter)
+            self.guard.check_settings(self.settings)
+            check_batch(self.settings.training.batch_size, self.group.world)
+            self.planner.keep(self.workspace)
 
     def corpus(self) -> None:
         """``corpus/train.txt``, ``corpus/val.txt`` and ``corpus/corpus.json``."""
