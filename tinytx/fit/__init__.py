@@ -1,0 +1,1 @@
+"""Which model fits: this machine's time, that device's budgets."""
