@@ -126,6 +126,9 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     """AdamW's decay of the second moment."""
     gradient_clip: Annotated[float, Meta(gt=0.0)] = 1.0
     """The largest global norm of the gradient."""
+    time_limit: Annotated[float, Meta(ge=0.0)] = 0.0
+    """Seconds for the whole run, preparing included, 0 for no limit: where the steps turn out too
+    slow for it, the schedule is shortened so that it ends in time, at its floor."""
     dropout: Fraction = 0.1
     """Share of each residual branch's channels that is dropped, per sequence, in training."""
     pair_dropout: Fraction = 0.2

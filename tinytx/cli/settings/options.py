@@ -70,7 +70,6 @@ def setting_options(function: F) -> F:
         "--preset",
         type=click.Choice(list(PRESETS)),
         default=DEFAULT,
-        show_default=True,
         help="Settings by purpose, described below; everything else changes them.",
     )(function)
     return function
