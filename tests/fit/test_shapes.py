@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinytx.config import ModelSettings, Settings, TokenizerSettings, as_dict, settings_from
@@ -30,6 +30,7 @@ def test_a_small_text_gets_few_pieces() -> None:
         assert max(s.tokenizer.vocab_size for s in shapes(Settings(), frozenset(), size)) == most
 
 
+@settings(max_examples=20, deadline=None)
 @given(
     st.sets(st.sampled_from(["vocab_size", "layers", "width", "hidden", "pair_rows", "heads"])),
 )

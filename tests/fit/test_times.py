@@ -8,7 +8,14 @@ from tinytx.fit.times import asked, seconds_of, told
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90s", 90), ("10m", 600), ("1h30m", 5_400), ("1.5h", 5_400), (" 2m30s ", 150), ("1h1s", 3_601)],
+    [
+        ("90s", 90),
+        ("10m", 600),
+        ("1h30m", 5_400),
+        ("1.5h", 5_400),
+        (" 2m30s ", 150),
+        ("1h1s", 3_601),
+    ],
 )
 def test_a_time_is_hours_minutes_and_seconds_in_this_order(text: str, seconds: float) -> None:
     assert seconds_of(text) == seconds
@@ -16,7 +23,21 @@ def test_a_time_is_hours_minutes_and_seconds_in_this_order(text: str, seconds: f
 
 @pytest.mark.parametrize(
     "text",
-    ["10 parsecs", "0", "0s", "-5m", "", "m", "10", "30m1h", "1h 30m", "1e3s", "inf", "nans", "5000h"],
+    [
+        "10 parsecs",
+        "0",
+        "0s",
+        "-5m",
+        "",
+        "m",
+        "10",
+        "30m1h",
+        "1h 30m",
+        "1e3s",
+        "inf",
+        "nans",
+        "5000h",
+    ],
 )
 def test_what_is_no_time_is_refused_with_the_forms_that_are(text: str) -> None:
     with pytest.raises(UsageError) as refused:
