@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from tinytx.config import Settings, as_dict
-from tinytx.errors import CheckpointError, TrainingError, os_errors_as
+from tinytx.errors import CheckpointError, CorpusError, TrainingError, os_errors_as
 from tinytx.fit.plan import SECTIONS, Plan, make_plan, read_plan, to_toml
 from tinytx.fit.request import Request
 from tinytx.fit.text import look_at
@@ -61,7 +61,8 @@ class PlanKeeper:
         reporter.note(
             f"planning for {told(self.request.seconds)} (the machine is measured once, up to 15 s)"
         )
-        text = look_at(space.train_text, space.val_text)
+        with os_errors_as(CorpusError, "look at the text"):
+            text = look_at(space.train_text, space.val_text)
         self.plan, self._fresh = make_plan(text, self.base, self.pinned, self.request), True
         reporter.note(f"plan: {_summary(self.plan)}")
         for line in (*self.plan.reasons, self.plan.next_larger, *_verdict(self.plan)):
