@@ -5,7 +5,7 @@ machine is busy with by then. ``--resume`` keeps the plan of the run that it con
 ``--overwrite`` makes a new one.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,10 +15,12 @@ from tinytx.fit.plan import SECTIONS, Plan, make_plan, read_plan, to_toml
 from tinytx.fit.request import Request
 from tinytx.fit.text import look_at
 from tinytx.fit.times import told
-from tinytx.train.job import Options
 from tinytx.train.progress import Reporter
 from tinytx.wording import counted
 from tinytx.workspace import Workspace, atomic_write, sha256_file
+
+if TYPE_CHECKING:
+    from tinytx.train.job import Options
 
 TRAINING_BUDGET = 600.0
 """Seconds that 20 epochs may take: bench/budgets/constitution.toml."""
@@ -31,7 +33,7 @@ class PlanKeeper:
     """
 
     def __init__(
-        self, base: Settings, pinned: frozenset[str], request: Request, options: Options
+        self, base: Settings, pinned: frozenset[str], request: Request, options: "Options"
     ) -> None:
         self.base, self.pinned, self.request, self.options = base, pinned, request, options
         self.plan: Plan | None = None
