@@ -4,9 +4,10 @@
     python bench/plan_steps.py steps --seconds 4          # rates of the machine, then every shape
     python bench/plan_steps.py steps --float32            # the same without bfloat16
 
-Random tokens. Prints one JSON document a line; ``bench/plan_fit.py`` fits the constants of
-``tinytx/fit/cost.py`` from them. Compile first: then ``steps`` takes about 6 s for each shape.
-Held to AVX2 by ``ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2``.
+Random tokens. Prints one JSON document; those of several sittings are kept in
+``bench/plan/steps.json``, from which ``bench/plan_fit.py`` fits the constants of
+``tinytx/fit/steps.py``. Compile first: then ``steps`` takes about 6 s for each shape. Held to AVX2
+by ``ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2``.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from our_training import measure
 
@@ -91,14 +93,23 @@ def main() -> None:
     parser.add_argument("--float32", action="store_true")
     arguments = parser.parse_args()
     precision = "float32" if arguments.float32 else "bfloat16"
-    if arguments.what == "steps":
-        from tinytx.fit.machine import measure_rates
+    names, seconds = arguments.only or list(SHAPES), arguments.seconds
+    if arguments.what == "compile":
+        print(json.dumps([steps_of(name, precision, 0.5) for name in names]))
+        return
+    from tinytx.fit.machine import measure_rates
+    from tinytx.train.speed import machine_facts, set_up_torch
 
-        rates = measure_rates(precision, torch.get_num_threads())
-        print(json.dumps({"rates": rates}), flush=True)
-    for name in arguments.only or SHAPES:
-        seconds = arguments.seconds if arguments.what == "steps" else 0.5
-        print(json.dumps(steps_of(name, precision, seconds)), flush=True)
+    threads = set_up_torch(Settings())
+    document = {
+        "machine": machine_facts(threads),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "torch": str(torch.__version__),
+        "rates": msgspec.to_builtins(measure_rates(precision, threads), str_keys=True),
+        "steps": [steps_of(name, precision, seconds) for name in names],
+        "rates_after": msgspec.to_builtins(measure_rates(precision, threads), str_keys=True),
+    }
+    print(json.dumps(document))
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def found(problem: Problem, request: Request, spread: float) -> Found:
     choice, note = _chosen(problem, request)
     best = choice.best
     plan = Plan(
-        settings=best.settings,
+        settings=_limited(problem, best, request.seconds),
         seconds=best.seconds.total,
         seconds_asked=request.seconds,
         bits_per_byte=best.bits_per_byte,
@@ -141,6 +141,16 @@ def found(problem: Problem, request: Request, spread: float) -> Found:
         next_larger=choice.next_larger,
     )
     return Found(plan=plan, frontier=choice.frontier, target=problem.target, rates=problem.rates)
+
+
+def _limited(problem: Problem, best: Candidate, seconds: float) -> Settings:
+    """The settings with what was asked for as the time that the run may take; without a limit where
+    even the quickest is predicted to take longer."""
+    if "training.time_limit" in problem.pinned:
+        return best.settings
+    limit = seconds if best.seconds.total < seconds else 0.0
+    training = msgspec.structs.replace(best.settings.training, time_limit=limit)
+    return msgspec.structs.replace(best.settings, training=training)
 
 
 def _chosen(problem: Problem, request: Request) -> tuple[Choice, list[str]]:
