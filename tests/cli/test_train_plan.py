@@ -60,6 +60,8 @@ class Plans:
             kept = {key for key in values if f"{section}.{key}" in pinned}
             chosen[section] |= {key: value for key, value in values.items() if key not in kept}
         chosen["model"]["width"] = self.width
+        if "training.time_limit" not in pinned:
+            chosen["training"]["time_limit"] = request.seconds
         settings = planner.msgspec.convert(chosen, Settings)
         return Plan(
             settings=settings,
@@ -369,7 +371,7 @@ def test_a_time_with_a_preset_keeps_its_shape_and_chooses_the_epochs() -> None:
     assert (found.request.seconds, found.request.epochs) == (600.0, None)
     assert found.base.model.layers == 4
     assert {"model.layers", "tokenizer.vocab_size", "training.dropout"} <= found.pinned
-    assert "training.epochs" not in found.pinned
+    assert found.pinned.isdisjoint({"training.epochs", "training.time_limit"})
 
 
 def test_a_time_with_epochs_keeps_them_and_chooses_the_shape() -> None:
@@ -377,6 +379,16 @@ def test_a_time_with_epochs_keeps_them_and_chooses_the_shape() -> None:
     assert found is not None
     assert found.request.epochs == found.base.training.epochs == 7
     assert found.pinned == {"training.epochs"}
+
+
+def test_a_time_with_a_file_keeps_what_it_names_but_its_time(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("[model]\nlayers = 3\n[training]\ntime_limit = 900.0\n")
+    found = parsed(["--time", "10m", "--config", str(tmp_path / "my.toml")])
+    assert found is not None
+    assert found.pinned == {"model.layers"}
+    limited = parsed(["--time", "10m", "--set", "training.time_limit=500"])
+    assert limited is not None
+    assert limited.pinned == {"training.time_limit"}
 
 
 def test_a_time_with_a_preset_and_epochs_chooses_nothing() -> None:
@@ -405,14 +417,6 @@ def test_the_help_says_who_wins() -> None:
     told = " ".join(command.get_help(click.Context(command)).split())
     assert "--preset keeps its shape and gets the epochs that fit" in told
     assert "with both nothing is chosen" in told
-
-
-def test_a_model_that_even_at_its_quickest_takes_too_long_has_no_limit(
-    train: Callable[..., int], plans: Plans, tmp_path: Path
-) -> None:
-    plans.seconds = 900.0
-    assert train("--threads", "1", "--quiet") == 0
-    assert config(tmp_path / "out")["training"]["time_limit"] == 0.0
 
 
 def test_the_users_own_limit_stands_over_the_plans(

@@ -99,15 +99,13 @@ class PlanKeeper:
         return self._settings()
 
     def _settings(self) -> Settings:
-        """The plan's settings with what the user has decided; a new plan's time is its limit."""
+        """The plan's settings with what the user has decided."""
         if self.plan is None:
             return self.base
         ours, merged = as_dict(self.base), as_dict(self.plan.settings)
         for key in self.pinned:
             section, name = key.split(".")
             merged[section][name] = ours[section][name]
-        if self._fresh and "training.time_limit" not in self.pinned:
-            merged["training"]["time_limit"] = _limit(self.plan)
         return msgspec.convert({**merged, "corpus": ours["corpus"]}, Settings)
 
     def _matches(self, space: Workspace) -> bool:
@@ -130,12 +128,6 @@ class PlanKeeper:
         if self.request.budgets is not None and self.request.budgets.is_file():
             files["budgets"] = self.request.budgets
         return {name: sha256_file(path) for name, path in files.items()}
-
-
-def _limit(plan: Plan) -> float:
-    """Seconds after which the run must have ended: what was asked for, and none where even the
-    quickest model is predicted to need longer."""
-    return plan.seconds_asked if plan.seconds < plan.seconds_asked else 0.0
 
 
 def _summary(plan: Plan) -> str:
