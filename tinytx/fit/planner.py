@@ -5,20 +5,22 @@ machine is busy with by then. ``--resume`` keeps the plan of the run that it con
 ``--overwrite`` makes a new one.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tinytx.config import Settings, as_dict
-from tinytx.errors import CheckpointError, TrainingError, os_errors_as
+from tinytx.errors import CheckpointError, CorpusError, TrainingError, os_errors_as
 from tinytx.fit.plan import SECTIONS, Plan, make_plan, read_plan, to_toml
 from tinytx.fit.request import Request
 from tinytx.fit.text import look_at
 from tinytx.fit.times import told
-from tinytx.train.job import Options
 from tinytx.train.progress import Reporter
 from tinytx.wording import counted
 from tinytx.workspace import Workspace, atomic_write, sha256_file
+
+if TYPE_CHECKING:
+    from tinytx.train.job import Options
 
 TRAINING_BUDGET = 600.0
 """Seconds that 20 epochs may take: bench/budgets/constitution.toml."""
@@ -31,7 +33,7 @@ class PlanKeeper:
     """
 
     def __init__(
-        self, base: Settings, pinned: frozenset[str], request: Request, options: Options
+        self, base: Settings, pinned: frozenset[str], request: Request, options: "Options"
     ) -> None:
         self.base, self.pinned, self.request, self.options = base, pinned, request, options
         self.plan: Plan | None = None
@@ -61,7 +63,8 @@ class PlanKeeper:
         reporter.note(
             f"planning for {told(self.request.seconds)} (the machine is measured once, up to 15 s)"
         )
-        text = look_at(space.train_text, space.val_text)
+        with os_errors_as(CorpusError, "look at the text"):
+            text = look_at(space.train_text, space.val_text)
         self.plan, self._fresh = make_plan(text, self.base, self.pinned, self.request), True
         reporter.note(f"plan: {_summary(self.plan)}")
         for line in (*self.plan.reasons, self.plan.next_larger, *_verdict(self.plan)):
@@ -96,15 +99,13 @@ class PlanKeeper:
         return self._settings()
 
     def _settings(self) -> Settings:
-        """The plan's settings with what the user has decided; a new plan's time is its limit."""
+        """The plan's settings with what the user has decided."""
         if self.plan is None:
             return self.base
         ours, merged = as_dict(self.base), as_dict(self.plan.settings)
         for key in self.pinned:
             section, name = key.split(".")
             merged[section][name] = ours[section][name]
-        if self._fresh and "training.time_limit" not in self.pinned:
-            merged["training"]["time_limit"] = _limit(self.plan)
         return msgspec.convert({**merged, "corpus": ours["corpus"]}, Settings)
 
     def _matches(self, space: Workspace) -> bool:
@@ -127,12 +128,6 @@ class PlanKeeper:
         if self.request.budgets is not None and self.request.budgets.is_file():
             files["budgets"] = self.request.budgets
         return {name: sha256_file(path) for name, path in files.items()}
-
-
-def _limit(plan: Plan) -> float:
-    """Seconds after which the run must have ended: what was asked for, and none where even the
-    quickest model is predicted to need longer."""
-    return plan.seconds_asked if plan.seconds < plan.seconds_asked else 0.0
 
 
 def _summary(plan: Plan) -> str:

@@ -6,7 +6,7 @@
     4 training        best_model.pt, final_model.pt, training_metrics.json
     5 validation      load everything back, compare with a unigram model, draw a sample
 
-Where the settings are to be chosen by the text (``plan.toml``), that is done as soon as it is there.
+Where the settings are chosen for the text (``plan.toml``), that is done as soon as it is there.
 Each phase is skipped when its stamp shows that it was done with the same settings and inputs.
 """
 

@@ -124,14 +124,16 @@ def pinned_settings(
     """
     from tinytx.config import SECTIONS, read_config
 
-    found = {*given(flags), *(text.partition("=")[0].strip() for text in assignments)}
+    said = {*given(flags), *(text.partition("=")[0].strip() for text in assignments)}
+    found = set(said)
     if config is not None:
         for section, values in read_config(config).items():
             found |= {f"{section}.{key}" for key in values} if section in SECTIONS else set()
     if preset is not None:
         decided = ("tokenizer", "model", "training")
         found |= {f"{s}.{key}" for s in decided for key in SECTIONS[s].__struct_fields__}
-        found -= {"training.epochs"} - {*given(flags)} if timed else set()
+        found -= {"training.epochs"} - said if timed else set()
+    found -= {"training.time_limit"} - said if timed else set()  # that is the time itself
     return frozenset(found)
 
 

@@ -89,13 +89,15 @@ def command(
     from tinytx.workspace import Workspace
 
     options = Options(skip_corpus, skip_tokenizer, resume, overwrite=overwrite)
+    asked = (time_text, device, budgets)
+    planner = planner_of(settings, asked, preset, config, assignments, flags, options)
     space = Workspace(output_dir)
     leader = lead_or_follow(settings, space)
     if leader is None:
         return
     options = started_again(options, space)
-    asked = (time_text, device, budgets)
-    planner = planner_of(settings, asked, preset, config, assignments, flags, options)
+    if planner is not None:
+        planner.options = options
     with leader.telling(), make_reporter(quiet) as reporter:
         with on_board(reporter, space.tensorboard if tensorboard else None) as watched:
             pipeline = Pipeline(settings, space, options, watched, leader, began, planner)
