@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "onnx", "numpy", "onnxruntime", "rich", "sentencepiece", "msgspec", "psutil"}
 HEAVY |= {"optuna", "sqlalchemy", "uvicorn", "starlette", "prometheus_client"}
-HEAVY_PARTS = {"train", "export", "runtime", "measure", "sweep", "serve"}
+HEAVY_PARTS = {"train", "export", "runtime", "measure", "sweep", "serve", "fit"}
 
 # part: the parts of tinytx that it may import besides itself (the table of the design)
 ALLOWED = {
@@ -57,8 +57,12 @@ ALLOWED = {
     "sweep": {
         "train", "export", "runtime", "measure", "tokenizer", "workspace", "config", "errors",
     },
+    "fit": {
+        "train", "export", "runtime", "measure", "bundle", "tokenizer", "workspace", "cache",
+        "cgroup", "presets", "wording", "config", "errors",
+    },
     "cli": {
-        "checklist", "sweep", "train", "export", "runtime", "measure", "serve", "remote",
+        "checklist", "sweep", "fit", "train", "export", "runtime", "measure", "serve", "remote",
         "release", "bundle", "tokenizer", "workspace", "config",
         "errors", "presets", "wording", "packages",
     },
@@ -88,6 +92,7 @@ FOREIGN = {
     "serve": {"uvicorn", "starlette", "prometheus_client", "numpy", "msgspec"},
     "export": {"torch", "onnx", "onnxruntime", "numpy", "msgspec"},
     "sweep": {"optuna", "sqlalchemy", "msgspec"},
+    "fit": {"torch", "msgspec"},
     "cli": {"click", "rich", "msgspec", "psutil"},
 }
 ROOMS = (
@@ -98,7 +103,7 @@ ROOMS = (
 IMPORTED_LAZILY = {
     "cli/progress.py", "cli/tables.py", "cli/compare/table.py", "cli/generate/output.py",
     "cli/generate/request.py", "cli/deploy/output.py", "cli/sweep/output.py",
-    "cli/serve/starting.py",
+    "cli/serve/starting.py", "cli/plan/output.py",
 }  # fmt: skip
 """Heavy modules of cli, most of which draw; they are imported inside functions only."""
 

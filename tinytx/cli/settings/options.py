@@ -70,7 +70,6 @@ def setting_options(function: F) -> F:
         "--preset",
         type=click.Choice(list(PRESETS)),
         default=DEFAULT,
-        show_default=True,
         help="Settings by purpose, described below; everything else changes them.",
     )(function)
     return function
@@ -108,6 +107,40 @@ def settings_of(
     return load_settings(
         config, assignments, given(flags), names, PRESETS[preset].settings, searching=searching
     )
+
+
+def pinned_settings(
+    preset: str | None,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    flags: dict[str, Any],
+    *,
+    timed: bool = False,
+) -> frozenset[str]:
+    """The settings "section.key" that a command line decides, so that no plan changes them.
+
+    ``preset`` None: none was named. One that was decides every shape and everything about training
+    but, with ``timed``, the epochs. Raises :class:`UsageError`.
+    """
+    from tinytx.config import SECTIONS, read_config
+
+    said = {*given(flags), *(text.partition("=")[0].strip() for text in assignments)}
+    found = set(said)
+    if config is not None:
+        for section, values in read_config(config).items():
+            found |= {f"{section}.{key}" for key in values} if section in SECTIONS else set()
+    if preset is not None:
+        decided = ("tokenizer", "model", "training")
+        found |= {f"{s}.{key}" for s in decided for key in SECTIONS[s].__struct_fields__}
+        found -= {"training.epochs"} - said if timed else set()
+    found -= {"training.time_limit"} - said if timed else set()  # that is the time itself
+    return frozenset(found)
+
+
+def preset_is_given() -> bool:
+    """Whether the command line of the command under way names a preset."""
+    source = click.get_current_context().get_parameter_source("preset")
+    return source is click.core.ParameterSource.COMMANDLINE
 
 
 def given(flags: dict[str, Any]) -> dict[str, object]:
