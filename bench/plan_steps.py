@@ -4,7 +4,7 @@
     python bench/plan_steps.py steps --seconds 4          # rates of the machine, then every shape
     python bench/plan_steps.py steps --float32            # the same without bfloat16
 
-Random tokens. Prints one JSON document; those of several sittings are kept in
+Random tokens. Prints a JSON document after each shape; the last ones of several sittings are kept in
 ``bench/plan/steps.json``, from which ``bench/plan_fit.py`` fits the constants of
 ``tinytx/fit/steps.py``. Compile first: then ``steps`` takes about 6 s for each shape. Held to AVX2
 by ``ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2``.
@@ -101,15 +101,17 @@ def main() -> None:
     from tinytx.train.speed import machine_facts, set_up_torch
 
     threads = set_up_torch(Settings())
-    document = {
+    rates = measure_rates(precision, threads)
+    document: dict[str, Any] = {
         "machine": machine_facts(threads),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "torch": str(torch.__version__),
-        "rates": msgspec.to_builtins(measure_rates(precision, threads), str_keys=True),
-        "steps": [steps_of(name, precision, seconds) for name in names],
-        "rates_after": msgspec.to_builtins(measure_rates(precision, threads), str_keys=True),
+        "rates": msgspec.to_builtins(rates, str_keys=True),
+        "steps": [],
     }
-    print(json.dumps(document))
+    for name in names:
+        document["steps"].append(steps_of(name, precision, seconds))
+        print(json.dumps(document), flush=True)  # the last line has all
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ MEGABYTES = 2_837_761
 def test_every_shape_is_one_that_trains() -> None:
     found = list(shapes(Settings(), frozenset(), MEGABYTES))
     assert len(found) > 1_000
-    for settings in found:
-        settings_from(as_dict(settings), "a shape")  # heads divide the width, and so on
-        assert 20 <= settings.model.width / settings.model.layers <= 48
+    for one in found:
+        settings_from(as_dict(one), "a shape")  # heads divide the width, and so on
+        assert 20 <= one.model.width / one.model.layers <= 48
 
 
 def test_the_shapes_that_did_well_are_among_them() -> None:
@@ -38,10 +38,10 @@ def test_what_is_pinned_never_changes(names: set[str]) -> None:
     model = ModelSettings(layers=7, width=112, heads=1, hidden=300, pair_rows=77)
     base = Settings(tokenizer=TokenizerSettings(vocab_size=1_111), model=model)
     pinned = {n: "tokenizer.vocab_size" if n == "vocab_size" else f"model.{n}" for n in names}
-    for settings in shapes(base, frozenset(pinned.values()), MEGABYTES):
+    for one in shapes(base, frozenset(pinned.values()), MEGABYTES):
         for key in pinned.values():
             section, name = key.split(".")
-            ours, theirs = (getattr(getattr(s, section), name) for s in (settings, base))
+            ours, theirs = (getattr(getattr(s, section), name) for s in (one, base))
             assert ours == theirs
 
 

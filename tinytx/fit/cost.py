@@ -55,7 +55,7 @@ class Seconds(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def total(self) -> float:
         """From the command to its end."""
-        return sum(getattr(self, name) for name in self.__struct_fields__)
+        return float(sum(getattr(self, name) for name in self.__struct_fields__))
 
 
 class Amount(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,10 +111,12 @@ def is_compiled(settings: Settings, amount: Amount) -> bool:
     return operations > COMPILED_FROM
 
 
-LIBRARIES_BYTES, COMPILER_BYTES = 260e6, 190e6
-"""PyTorch with the tokenizer's and the corpus's code; torch.compile and the C++ compiler."""
-BYTES_OF_WEIGHT = 30
-"""Weights, gradients, two moments, what a checkpoint is written from, and a copy for each."""
+LIBRARIES_BYTES, COMPILER_BYTES, CXX_BYTES = 330e6, 150e6, 130e6
+"""PyTorch with the code of the phases before; torch.compile; the C++ compiler that it starts."""
+BYTES_OF_WEIGHT = 17
+"""Weights, gradients, two moments, and what a checkpoint takes on top."""
+CHUNK = 512
+"""Tokens whose logits exist at once: ``tinytx.train.loss``."""
 SAVED_OF_WIDTH, SAVED_OF_HIDDEN = 12, 4
 """Numbers kept of a token for the backward pass, per number of its width and hidden layer."""
 
@@ -125,9 +127,9 @@ def peak_bytes(settings: Settings, amount: Amount, precision: str) -> int:
     tokens = settings.training.at_once * model.max_seq_length
     scores = 2 * model.heads * model.max_seq_length
     of_token = SAVED_OF_WIDTH * model.width + SAVED_OF_HIDDEN * model.hidden + scores
-    logits = 512 * settings.tokenizer.vocab_size * 12
+    logits = CHUNK * settings.tokenizer.vocab_size * 12
     activations = tokens * model.layers * of_token * size + logits
-    compiler = COMPILER_BYTES if is_compiled(settings, amount) else 0.0
+    compiler = COMPILER_BYTES + CXX_BYTES if is_compiled(settings, amount) else 0.0
     return math.ceil(
         LIBRARIES_BYTES + compiler + BYTES_OF_WEIGHT * settings.parameters + activations
     )

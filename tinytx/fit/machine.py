@@ -179,11 +179,11 @@ def measure_rates(precision: str, threads: int) -> Rates:
         )
 
 
-def best_seconds(work: Callable[[], object], seconds: float = ONCE) -> float:
+def best_seconds(work: Callable[[], object], seconds: float | None = None) -> float:
     """The shortest time of ``work``, repeated for a while: whatever else runs only adds to it."""
     work()
     best = float("inf")
-    deadline = time.perf_counter() + seconds
+    deadline = time.perf_counter() + (ONCE if seconds is None else seconds)
     while time.perf_counter() < deadline:
         began = time.perf_counter()
         work()
