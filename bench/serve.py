@@ -4,7 +4,7 @@
     python bench/serve.py data/bundle --overload 600   # ten minutes of ten times the capacity
     python bench/serve.py data/bundle --against http://127.0.0.1:8080   # another server too
     python bench/serve.py data/bundle --quick          # a minute: does it hold? speeds not to quote
-    python bench/many_bundles.py OUT --only 5x160      # makes OUT/5x160-stories, the larger size
+    python bench/many_bundles.py OUT --only large      # makes OUT/large-stories, the larger size
 
 The server has one core and this client another, where there are two. Streams are closed loops: each
 asks for 128 greedy tokens, again and again. `engine.generate` is timed on the server's core in the
