@@ -50,7 +50,9 @@ class Impatient(H11Protocol):
             self.flow.resume_reading()
         if self.cycle is not None and not self.cycle.response_complete:
             self._silent.cancel()
-            self.scope["tinytx.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+            told: dict[str, Any] = self.scope  # type: ignore[assignment]
+            told["tinytx.abort"] = self.transport.abort
+            told["tinytx.unsent"] = self.transport.get_write_buffer_size
 
     def _unsupported_upgrade_warning(self) -> None:
         """The request is answered as if it had asked for no other protocol, which is allowed;
