@@ -113,7 +113,7 @@ class Loop:
                 continue
             now = time.monotonic()
             self._slice(now if self._expects(now) else now + self._seconds)
-            if now < self._tell_at:
+            if time.monotonic() < self._tell_at:
                 await asyncio.sleep(0)
             else:
                 await self._tell()

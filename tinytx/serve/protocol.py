@@ -9,7 +9,6 @@ from tinytx.serve import answers
 from tinytx.serve.requests import RequestError
 from tinytx.serve.service import too_many
 
-
 MOST_BEHIND = 65_536
 """Bytes of further requests that wait on a connection while one is answered."""
 
