@@ -7,9 +7,10 @@ Each makes texts of 128 greedy tokens, as many at once as the row says, on one c
 times all four in turn, and the median of the rounds counts. The graph alone is a prompt for each
 text and 127 runs in company at the middle of the text, nothing around them. With the batch come
 token choice, positions and pairs; with the loop requests that end and begin, in closed loops; with
-HTTP a server on this core and its clients on another. The column behind each is its share of the
-graph alone. `--caches` tells instead what a row costs as more rows and longer contexts take more
-memory than the processor's caches hold.
+HTTP a server on this core and its clients on another. Beside tokens a second stand those of a
+second of this core's time: they leave out waiting, so they hold beside other programs too, and
+their share of the graph alone is the last column. `--caches` tells instead what a row costs as more
+rows and longer contexts take more memory than the processor's caches hold.
 """
 
 import argparse
@@ -21,10 +22,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
-from serve import PROMPTS, TOKENS, serving, throughput
+from serve import PROMPTS, TOKENS, Server, answer, request, serving
 
 from tinytx.bundle import GRAPHS, Bundle, Precision
 from tinytx.runtime.batch import Batch
@@ -37,6 +39,8 @@ from tinytx.tokenizer import Tokenizer
 
 STREAMS = (1, 8, 32)
 CONTEXTS = (8, 64, 128, 250)
+Rates = tuple[float, float]
+"""Tokens a second, and tokens a second of the core's time."""
 
 
 class Work:
@@ -76,11 +80,11 @@ class Work:
         began = time.perf_counter()
         tokens = self._enter(rows)
         for _ in range(TOKENS - 1):
-            tokens = self.batch.step(tokens).argmax(axis=1)  # type: ignore[assignment]
+            tokens = self.batch.step(tokens).argmax(axis=1)
         return time.perf_counter() - began
 
-    async def loop(self, streams: int, seconds: float) -> float:
-        """Tokens a second of closed loops that ask the server's loop, without HTTP."""
+    async def loop(self, streams: int, seconds: float) -> int:
+        """Tokens of closed loops that ask the server's loop, without HTTP."""
         loop = Loop(self.batch, max(STREAMS))
         made = 0
         end = time.perf_counter() + seconds
@@ -98,25 +102,25 @@ class Work:
                 one.take()
                 made += TOKENS
 
-        began = time.perf_counter()
         running = asyncio.create_task(loop.run())
         await asyncio.gather(*(client(number) for number in range(streams)))
         loop.drain()
         await running
-        return made / (time.perf_counter() - began)
+        return made
 
-    def rate(self, make: Callable[[int], float], rows: int, seconds: float) -> float:
-        """Tokens a second of what :meth:`graph` and :meth:`steps` do."""
-        took: list[float] = []
-        while sum(took) < seconds:
-            took.append(make(rows))
-        return rows * TOKENS * len(took) / sum(took)
+    def again(self, make: Callable[[int], float], rows: int, seconds: float) -> int:
+        """Tokens of what :meth:`graph` and :meth:`steps` do, again and again."""
+        made, took = 0, 0.0
+        while took < seconds:
+            took += make(rows)
+            made += rows * TOKENS
+        return made
 
-    def around(self, rows: int, seconds: float) -> dict[str, float]:
+    def around(self, rows: int, seconds: float) -> dict[str, Rates]:
         return {
-            "graph": self.rate(self.graph, rows, seconds),
-            "batch": self.rate(self.steps, rows, seconds),
-            "loop": asyncio.run(self.loop(rows, seconds)),
+            "graph": rates(lambda: self.again(self.graph, rows, seconds)),
+            "batch": rates(lambda: self.again(self.steps, rows, seconds)),
+            "loop": rates(lambda: asyncio.run(self.loop(rows, seconds))),
         }
 
     def caches(self, rows: int, context: int) -> float:
@@ -125,10 +129,45 @@ class Work:
         self.batch._positions[:rows] = self.batch._total[0] = context
         took = []
         for _ in range(max(60, 2_000 // rows)):
-            began = time.perf_counter()
+            began = time.process_time()
             self.batch._run_session(work.binding, self.batch._options)
-            took.append(time.perf_counter() - began)
+            took.append(time.process_time() - began)
         return statistics.median(took)
+
+
+def rates(make: Callable[[], int], pid: int | None = None) -> Rates:
+    """Of so many tokens: by the clock, and by the time on a core of this process or another."""
+    used = time.process_time if pid is None else lambda: core_seconds(pid)
+    began, before = time.perf_counter(), used()
+    made = make()
+    return made / (time.perf_counter() - began), made / (used() - before)
+
+
+def core_seconds(pid: int) -> float:
+    """What a process's first thread has had (proc_pid_schedstat(5))."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+async def ask(server: Server, streams: int, seconds: float, *, stream: bool) -> int:
+    """Tokens of closed loops through HTTP."""
+    made = 0
+    end = time.monotonic() + seconds
+
+    async def client(number: int) -> None:
+        nonlocal made
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        while time.monotonic() < end:
+            writer.write(request(TOKENS, stream=stream, number=number))
+            made += TOKENS * (await answer(reader) == 200)
+        writer.close()
+
+    await asyncio.gather(*(client(number) for number in range(streams)))
+    return made
+
+
+def asked(server: Server, streams: int, seconds: float, stream: bool) -> int:
+    """The same, in a loop of events of its own."""
+    return asyncio.run(ask(server, streams, seconds, stream=stream))
 
 
 def worker(folder: Path, precision: Precision, core: int) -> None:
@@ -149,24 +188,24 @@ def bound(folder: Path, precision: Precision, rounds: int, seconds: float) -> No
     )
     assert made.stdin and made.stdout
     os.sched_setaffinity(0, {cores[-1]})
-    found: dict[tuple[int, str], list[float]] = {}
+    found: dict[tuple[int, str], list[Rates]] = {}
     with made, serving(folder, cores[0], "--precision", precision) as server:
         for _ in range(rounds):
             for streams in STREAMS:
                 made.stdin.write(f"{streams} {seconds}\n")
                 made.stdin.flush()
-                rates: dict[str, float] = json.loads(made.stdout.readline())
+                told: dict[str, Rates] = json.loads(made.stdout.readline())
                 for stream, name in ((False, "HTTP"), (True, "HTTP, streamed")):
-                    rates[name] = asyncio.run(
-                        throughput(server.port, streams, seconds, stream=stream)
-                    )
-                for name, rate in rates.items():
-                    found.setdefault((streams, name), []).append(rate)
+                    work = partial(asked, server, streams, seconds, stream)
+                    told[name] = rates(work, server.process.pid)
+                for name, one in told.items():
+                    found.setdefault((streams, name), []).append(one)
         made.stdin.close()
-    print(f"{folder.name}, {precision}: tokens a second, and of the graph alone")
+    print(f"{folder.name}, {precision}: tokens a second; a second of the core; of the graph's")
     for (streams, name), several in found.items():
-        rate, alone = statistics.median(several), statistics.median(found[streams, "graph"])
-        print(f"{streams:>3} at once, {name:<15} {rate:>10,.0f}  {rate / alone:>5.0%}")
+        clock, core = (statistics.median(part) for part in zip(*several, strict=True))
+        alone = statistics.median(core for _, core in found[streams, "graph"])
+        print(f"{streams:>3} at once, {name:<15} {clock:>9,.0f} {core:>9,.0f} {core / alone:>5.0%}")
 
 
 def caches(folder: Path, precision: Precision) -> None:
