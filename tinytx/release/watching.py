@@ -17,6 +17,7 @@ from tinytx.errors import TinytxError
 from tinytx.release import clock, health, lock, states, wayback
 from tinytx.release.journal import Journal
 from tinytx.release.judge import Judge
+from tinytx.release.mend import mend
 from tinytx.release.policy import Policy
 from tinytx.release.states import Entry
 from tinytx.release.store import Store
@@ -79,9 +80,9 @@ def watch(store: Store, *, once: bool, pause: float = PAUSE) -> None:
 
 
 def _keep_watch(store: Store, *, once: bool, pause: float) -> None:
-    seen: tuple[int, int] | None = None
+    seen: tuple[str, int, int] | None = None
     while True:
-        if seen != (now := _stamp(store.root / "journal")):
+        if seen != (now := (store.target(store.current), *_stamp(store.root / "journal"))):
             seen = now
             try:
                 decide(store, pause)
@@ -140,6 +141,7 @@ def _take_up(store: Store, journal: Journal) -> str:
         rebuild(store, journal)
         trial = states.on_trial(journal.entries())
         if trial is None or finish_trial(store, journal, trial):
+            mend(store, journal)
             return ""
         release = trial.release
         attempt = states.attempts(journal.entries(), release) + 1
