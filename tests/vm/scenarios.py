@@ -141,6 +141,7 @@ def a_release_that_exhausts_memory_is_taken_back(device: Device) -> str:
     assert after["current"] == before, after
     assert process.returncode != 0, out + err
     (line,) = (one for one in after["releases"] if one["id"] == device.id(new))
+    assert "the kernel killed the service for want of memory" in line["why"], line
     device.ssh(SHORT)
     return f"{log.splitlines()[-1]}; {line['state']}: {line['why']}; deploy: {process.returncode}"
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tinytx.errors import DeviceError, os_errors_as
-from tinytx.release import clock, disk, lock, states, watching, wayback
+from tinytx.release import clock, disk, lock, memory, states, watching, wayback
 from tinytx.release.intake import tidy
 from tinytx.release.journal import Journal
 from tinytx.release.mend import mend
@@ -106,8 +106,9 @@ def settle(store: Store, journal: Journal, *, service_start: bool = False) -> st
         if words := finish_trial(store, journal, trial):
             return words
         if service_start and _died(store, trial.release):
-            wayback.take_back(store, journal, trial.release, DIED)
-            return f"{trial.release[:12]} was rolled back: {DIED}"
+            why = memory.explained(store, journal.entries(), trial.release, DIED)
+            wayback.take_back(store, journal, trial.release, why)
+            return f"{trial.release[:12]} was rolled back: {why}"
         with lock.tried(store.watch_lock, "release recover") as nobody_watches:
             if not nobody_watches:
                 return ""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tinytx.errors import TinytxError
-from tinytx.release import clock, health, lock, states, wayback
+from tinytx.release import clock, health, lock, memory, states, wayback
 from tinytx.release.journal import Journal
 from tinytx.release.judge import Judge
 from tinytx.release.mend import mend
@@ -123,7 +123,8 @@ def decide(
         if not _is_on_trial(journal, release, switched):
             return
         if outcome:
-            wayback.take_back(store, journal, release, outcome)
+            why = memory.explained(store, journal.entries(), release, outcome)
+            wayback.take_back(store, journal, release, why)
             return
         journal.add(release, "watched", "done")
         wayback.commit(store, journal, release)
@@ -148,7 +149,7 @@ def _take_up(store: Store, journal: Journal) -> str:
         if attempt > MOST_ATTEMPTS:
             wayback.take_back(store, journal, release, TWICE)
             return ""
-        journal.add(release, "watched", "begin", attempt=attempt)
+        journal.add(release, "watched", "begin", attempt=attempt, kills=memory.kills(store))
         return release
 
 
