@@ -111,6 +111,15 @@ def test_current_that_was_led_by_hand_where_nothing_is_in_force_is_not_served(
     assert device.current == ""
 
 
+def test_a_link_out_of_the_store_is_removed_where_nothing_is_in_force(device: Device) -> None:
+    device.prepare("A")
+    (device.root / "current").symlink_to(device.bundle("A"))
+    [words] = device.recover()
+    assert words.startswith("current was led to nowhere by hand, and no release is in force: ")
+    assert not os.path.lexists(device.root / "current")
+    assert device.recover() == []
+
+
 def test_a_way_back_by_hand_from_what_is_damaged_is_kept(device: Device) -> None:
     device.deploy("C", "A", "B")
     damage(device, "B")

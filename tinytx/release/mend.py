@@ -18,10 +18,11 @@ def differs(store: Store, entries: list[Entry]) -> str:
     """Says that ``current`` leads to another release than the journal has it; nothing if it does
     not, and while one is on trial, which is for its watch to see."""
     current, wanted = store.target(store.current), states.led(entries)
-    if states.on_trial(entries) is not None or current in ("", wanted):
+    out = not current and store.current.is_symlink()
+    if states.on_trial(entries) is not None or (current in ("", wanted) and not out):
         return ""
     should = f"the journal has {wanted[:12]} in force" if wanted else "no release is in force"
-    return f"current was led to {current[:12]} by hand, and {should}"
+    return f"current was led to {'nowhere' if out else current[:12]} by hand, and {should}"
 
 
 def mend(store: Store, journal: Journal) -> str:
@@ -40,9 +41,9 @@ def mend(store: Store, journal: Journal) -> str:
             wayback.take_back(store, journal, trial.release, GONE)
             return f"{trial.release[:12]} was rolled back: {GONE}"
         wanted = states.led(entries) or ""
-        if current == wanted and (there or not current):
+        told = differs(store, entries)
+        if current == wanted and (there or not (current or told)):
             return ""
-        told = differs(store, entries) if there else ""
         words = _put_back(store, journal, wanted, told) or _go_back(store, journal, wanted, current)
         if told:
             words = f"{told}: {words}"
