@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tinytx.release.prune import prune
 from tinytx.release.status import status
 from tinytx.release.store import Store
 
+ROOT = Path(__file__).parents[2]
 Harm = Callable[[Device], None]
 
 
@@ -92,6 +94,28 @@ def test_current_that_was_moved_by_hand_is_put_back_when_the_service_starts_and_
     moved(device, "A")
     watching.decide(device.store)
     assert device.current == "B"
+
+
+def test_a_watch_that_waits_sees_that_current_was_moved_though_the_journal_stays_as_it_is(
+    device: Device,
+) -> None:
+    device.deploy("A", "B")
+    with subprocess.Popen(watching.words(device.root, once=False), cwd=ROOT) as watch:
+        try:
+            until(lambda: lock.is_held(device.store.watch_lock))
+            time.sleep(0.3)  # it has had its first look
+            moved(device, "A")
+            until(lambda: "by hand" in device.why("B"))
+        finally:
+            watch.kill()
+    assert device.current == "B"
+
+
+def until(so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_current_that_was_led_by_hand_where_nothing_is_in_force_is_not_served(
