@@ -58,10 +58,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """What tests let tinytx remember stays out of the user's own cache folder."""
+    """What tests let tinytx remember stays out of the user's own folders."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYTX_CACHE_DIR", str(folder))
+        patch.setenv("TINYTX_STATE_DIR", str(folder.with_name("state")))
         yield folder
 
 

@@ -47,7 +47,8 @@ ALLOWED = {
         "train", "runtime", "bundle", "provenance", "tokenizer", "workspace", "config", "errors",
     },
     "release": {
-        "runtime", "measure", "bundle", "files", "workspace", "wording", "config", "errors",
+        "runtime", "measure", "bundle", "files", "workspace", "cgroup", "wording", "config",
+        "errors",
     },
     "serve": {"release", "runtime", "bundle", "tokenizer", "wording", "config", "errors"},
     "remote": {"release", "bundle", "files", "wording", "config", "errors"},
