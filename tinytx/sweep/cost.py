@@ -45,6 +45,12 @@ class CostModel:
         return self._known[shape]
 
 
+def reference(tokenizer: Tokenizer) -> float:
+    """Nanoseconds of the default shape's next token here: this machine's own speed. The engine
+    wants a tokenizer; any will do."""
+    return measure(Settings(), tokenizer).next_token_ns
+
+
 def shape_of(settings: Settings) -> str:
     """Equal for settings of the same graph."""
     return f"{settings.model} {settings.tokenizer.vocab_size}"

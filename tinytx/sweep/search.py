@@ -9,14 +9,13 @@ from pathlib import Path
 
 import optuna
 
-from tinytx.errors import Interrupted, PrerequisiteError, os_errors_as
+from tinytx.errors import Interrupted, PrerequisiteError, TinytxError, os_errors_as
 from tinytx.sweep import child
 from tinytx.sweep.evaluation import Evaluator
 from tinytx.sweep.inputs import discard
 from tinytx.sweep.plan import Plan
 from tinytx.sweep.protocol import Run
 from tinytx.sweep.records import TRAINED, Outcome, Record, front_of
-from tinytx.sweep.space import same
 from tinytx.sweep.study import open_study, storage_errors
 from tinytx.sweep.watch import Watch
 
@@ -41,17 +40,24 @@ class Sweep:
         ends = time.monotonic() + self.plan.time_limit
         try:
             self._begin()
-            while (reason := self._reason_to_stop(ends)) is None:
-                self._next()
+            while (trial := self._claim(ends)) is not None:
+                self._try(trial)
         except KeyboardInterrupt:
             count = sum(record.outcome in TRAINED for record in self._study.records())
             raise Interrupted(
                 f"interrupted; {count} of {self.plan.trials} trials are recorded",
                 "the same command goes on",
             ) from None
+        return self._study.records()
+
+    def _claim(self, ends: float) -> optuna.Trial | None:
+        """The next trial to evaluate; None, once the reason is told, when there is none."""
+        while (reason := self._reason_to_stop(ends)) is None:
+            if (trial := self._study.propose()) is not None:
+                return trial
         if reason:
             self.watch.note(reason)
-        return self._study.records()
+        return None
 
     def _begin(self) -> None:
         if not self.plan.searches_inputs:  # a text that cannot be used ends it all at once
@@ -79,18 +85,11 @@ class Sweep:
             return f"{len(tail)} proposals in a row are infeasible; the last: {tail[-1].reason}"
         return None
 
-    def _next(self) -> None:
+    def _try(self, trial: optuna.Trial) -> None:
         """One trial from its proposal to its record."""
-        trial = self._study.ask()
-        earlier = self._study.settled().get(same(trial.params))
-        if earlier is not None:  # training is deterministic: it would find the same again
-            self._study.finish(trial, Outcome.REPEAT, f"repeats trial {earlier}")
-            if (params := self._study.untried()) is not None:
-                self._study.ask_for(params)
-            return
         try:
             record = self.evaluator.evaluate(trial)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, TinytxError):
             self._interrupt(trial)
             raise
         self.watch.ended(record)
