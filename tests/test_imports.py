@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "onnx", "numpy", "onnxruntime", "rich", "sentencepiece", "msgspec", "psutil"}
-HEAVY |= {"optuna", "sqlalchemy", "uvicorn", "starlette", "prometheus_client"}
+HEAVY |= {"optuna", "sqlalchemy", "psycopg", "uvicorn", "starlette", "prometheus_client"}
 HEAVY_PARTS = {"train", "export", "runtime", "measure", "sweep", "serve"}
 
 # part: the parts of tinytx that it may import besides itself (the table of the design)
@@ -55,7 +55,8 @@ ALLOWED = {
         "remote", "release", "measure", "runtime", "bundle", "files", "wording", "errors",
     },
     "sweep": {
-        "train", "export", "runtime", "measure", "tokenizer", "workspace", "config", "errors",
+        "train", "export", "runtime", "measure", "tokenizer", "workspace", "wording", "config",
+        "errors",
     },
     "cli": {
         "checklist", "sweep", "train", "export", "runtime", "measure", "serve", "remote",
@@ -87,7 +88,7 @@ FOREIGN = {
     "train": {"torch", "numpy", "msgspec", "sentencepiece", "psutil"},
     "serve": {"uvicorn", "starlette", "prometheus_client", "numpy", "msgspec"},
     "export": {"torch", "onnx", "onnxruntime", "numpy", "msgspec"},
-    "sweep": {"optuna", "sqlalchemy", "msgspec"},
+    "sweep": {"optuna", "sqlalchemy", "psycopg", "msgspec"},
     "cli": {"click", "rich", "msgspec", "psutil"},
 }
 ROOMS = (

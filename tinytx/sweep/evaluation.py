@@ -14,7 +14,6 @@ from tinytx.sweep.cost import Cost, CostModel
 from tinytx.sweep.inputs import Inputs, OtherText, Prove, discard, link_trial
 from tinytx.sweep.plan import Plan
 from tinytx.sweep.protocol import Done, EpochEnd, Message, Pace, Run, StopTrial, Task
-from tinytx.sweep.pruner import FACTS
 from tinytx.sweep.records import Outcome, Record
 from tinytx.sweep.study import SweepStudy
 from tinytx.sweep.watch import Watch
@@ -55,8 +54,7 @@ class Evaluator:
         self.plan, self.root, self.study = plan, root, study
         self.watch, self._run = watch, run
         self.inputs, self.costs = Inputs(root / "prepared", watch.reporter, prove), CostModel()
-        self.reference_ns: float | None = None
-        """What one fixed shape's next token takes here, where several machines search."""
+        self.several_machines = prove is not None
 
     def workspace(self, number: int) -> Workspace:
         """Where a trial's model is, as long as it is on the front."""
@@ -74,10 +72,11 @@ class Evaluator:
         facts: dict[str, Any] = {}
         try:
             settings, prepared = self._prepare(trial, facts)
-            cost = self.costs.predict(settings, Tokenizer.load(prepared.tokenizer))
+            tokenizer = Tokenizer.load(prepared.tokenizer)
+            cost = self.costs.predict(settings, tokenizer)
             facts |= {"bytes": cost.bytes, "next_token_ns": cost.next_token_ns}
-            if self.reference_ns is not None:
-                facts |= {"relative_cost": cost.next_token_ns / self.reference_ns}
+            if self.several_machines:
+                facts |= {"relative_cost": cost.next_token_ns / self.costs.own_ns(tokenizer)}
             self._reject(check_budget(self.plan.budgets, "model_size", cost.bytes))
             self._reject(check_budget(self.plan.budgets, "next_token_p95", cost.next_token_ns))
         except Rejected as rejected:

@@ -19,7 +19,6 @@ from tinytx.train.pipeline import Pipeline
 from tinytx.train.progress import Reporter
 from tinytx.workspace import Workspace
 
-
 Prove = Callable[[Settings, Workspace], None]
 """Hears of a prepared folder before it is used. Raises :class:`OtherText`."""
 

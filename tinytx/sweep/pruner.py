@@ -28,11 +28,7 @@ class FrontPruner(BasePruner):
         step, facts = trial.last_step, trial.user_attrs.get(FACTS)
         if len(finished) < STARTUP or step is None or facts is None or step >= facts["epochs"]:
             return False
-        rivals = [
-            other
-            for other in finished
-            if _size_and_cost(other.user_attrs[FACTS], facts)
-        ]
+        rivals = [other for other in finished if _size_and_cost(other.user_attrs[FACTS], facts)]
         if len(rivals) < LEAST_RIVALS:
             return False
         theirs = [_best_until(rival, step, facts["epochs"]) for rival in rivals]

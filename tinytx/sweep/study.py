@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,13 @@ class SweepStudy:
 
     def records(self) -> list[Record]:
         """Every trial that has ended, in order."""
-        return [record_of(t) for t in self._study.trials if t.state.is_finished()]
+        trials = self._study.trials
+        ended = zip(self.records_of(trials), trials, strict=True)
+        return [record for record, trial in ended if trial.state.is_finished()]
+
+    def records_of(self, trials: Sequence[FrozenTrial]) -> list[Record]:
+        """All trials of the study as records, whether they have ended or not."""
+        return [record_of(trial) for trial in trials]
 
     def settled(self) -> dict[str, int]:
         """The combinations that need not be tried again, each with its trial's number."""
@@ -128,7 +134,7 @@ class SweepStudy:
         trials = self._study.get_trials()
         retried = {trial.user_attrs.get(RETRY) for trial in trials}
         again = []
-        for record, trial in zip(map(record_of, trials), trials, strict=True):
+        for record, trial in zip(self.records_of(trials), trials, strict=True):
             wanted = {**trial.system_attrs.get(FIXED, {}), **trial.params}
             whole = wanted.keys() == self._distributions.keys()
             ended = trial.state.is_finished() and record.outcome is Outcome.INTERRUPTED
@@ -229,8 +235,9 @@ def _outcome(trial: FrozenTrial) -> tuple[Outcome, bool]:
         return Outcome.COMPLETE, False
     if trial.state is TrialState.PRUNED:
         return Outcome.INFEASIBLE if told == Outcome.INFEASIBLE else Outcome.PRUNED, False
-    lost = told is None or Outcome(told) in STATES
-    return Outcome.INTERRUPTED if lost else Outcome(told), lost
+    if told is None or Outcome(told) in STATES:
+        return Outcome.INTERRUPTED, True
+    return Outcome(told), False
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:
