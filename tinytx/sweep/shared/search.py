@@ -198,4 +198,11 @@ def run_shared(
     with only_one(root), database_errors(server.address):
         me = this_worker(take_folder(root, terms.uid), worker)
         study = open_shared(server, name, plan, terms, me, watch)
-        return SharedSweep(plan, root, watch, study, run).run()
+        try:
+            return SharedSweep(plan, root, watch, study, run).run()
+        except KeyError:  # Optuna's word for a record that is not there
+            if name in optuna.get_all_study_names(server.storage()):
+                raise
+            raise PrerequisiteError(
+                f"the search {name!r} is no longer in {server.address}: somebody deleted it"
+            ) from None
