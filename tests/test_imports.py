@@ -98,7 +98,7 @@ ROOMS = (
 """The rooms of measure, each resting only on those before it."""
 IMPORTED_LAZILY = {
     "cli/progress.py", "cli/tables.py", "cli/compare/table.py", "cli/generate/output.py",
-    "cli/generate/request.py", "cli/deploy/output.py", "cli/sweep/output.py",
+    "cli/generate/request.py", "cli/deploy/output.py", "cli/sweep/output.py", "cli/sweep/table.py",
     "cli/serve/starting.py",
 }  # fmt: skip
 """Heavy modules of cli, most of which draw; they are imported inside functions only."""

@@ -7,7 +7,14 @@ import pytest
 
 from tinytx.errors import CorpusError, UsageError
 from tinytx.sweep.shared.database import Pulse
-from tinytx.sweep.shared.terms import check, check_places, read_terms, space_of, terms_of
+from tinytx.sweep.shared.terms import (
+    check,
+    check_places,
+    read_terms,
+    shared_identity,
+    space_of,
+    terms_of,
+)
 
 
 def test_terms_come_back_from_the_database_as_they_were(make_plan) -> None:
@@ -19,7 +26,7 @@ def test_terms_come_back_from_the_database_as_they_were(make_plan) -> None:
     assert again == terms
     assert space_of(again) == plan.space
     assert again.budgets == list(plan.budgets)
-    check(again, plan, "s")
+    check(again, shared_identity(plan), "s")
 
 
 def test_terms_hold_no_folder_of_the_machine_that_began(make_plan, text_file) -> None:
@@ -45,4 +52,4 @@ def test_a_text_that_is_not_here_is_asked_for(make_plan) -> None:
 def test_a_searched_range_that_differs_is_named(make_plan) -> None:
     terms = terms_of(make_plan("model.layers=1,2"), Pulse(), "u")
     with pytest.raises(UsageError, match=r"model.layers was searched in 1,2, now it"):
-        check(terms, make_plan("model.layers=1,3"), "s")
+        check(terms, shared_identity(make_plan("model.layers=1,3")), "s")

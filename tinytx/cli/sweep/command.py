@@ -82,7 +82,8 @@ def command(
     """
     require("sweep", "torch", "onnx", "optuna")
     from tinytx.cli.common import console
-    from tinytx.cli.sweep.output import ConsoleWatch, print_result
+    from tinytx.cli.sweep.output import ConsoleWatch
+    from tinytx.cli.sweep.table import print_result
     from tinytx.sweep.result import document
     from tinytx.sweep.search import run_sweep
 

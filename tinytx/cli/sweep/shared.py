@@ -45,13 +45,13 @@ def search_in_database(wanted: Wanted, asked: Asked, root: Path, watch: "Watch")
     from tinytx.sweep.shared.database import Pulse, database_errors
     from tinytx.sweep.shared.opening import begin, find
     from tinytx.sweep.shared.search import run_shared
-    from tinytx.sweep.shared.terms import check
+    from tinytx.sweep.shared.terms import check, shared_identity
 
     with database_errors(server.address):
         if wanted.join:
             terms, trials = find(server, wanted.study)
             plan = asked.plan_under(terms, trials)
-            check(terms, plan, wanted.study)
+            check(terms, shared_identity(plan), wanted.study)
         else:
             plan, grace = asked.plan(), seconds(wanted.grace, "--grace")
             if grace < SHORTEST_GRACE:

@@ -36,7 +36,7 @@ def begin(server: Server, name: str, plan: Plan, pulse: Pulse, watch: Watch) -> 
 
     Raises :class:`OtherText` or :class:`OverwriteRefused` where it is another one.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what is amiss we tell ourselves
     storage = open_storage(server)
     ours = terms_of(plan, pulse, uuid.uuid4().hex)
     with server.exclusively():
@@ -46,7 +46,7 @@ def begin(server: Server, name: str, plan: Plan, pulse: Pulse, watch: Watch) -> 
         if new:
             study.set_user_attr(TERMS, msgspec.to_builtins(ours))
         terms = read_terms(study.user_attrs.get(TERMS), name)
-        check(terms, plan, name)
+        check(terms, ours.identity, name)
         before = study.user_attrs.get(TRIALS)
         study.set_user_attr(TRIALS, plan.trials)
     if before not in (None, plan.trials):
@@ -61,7 +61,7 @@ def find(server: Server, name: str) -> tuple[Terms, int]:
 
     Raises :class:`UsageError` where there is none of that name.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what is amiss we tell ourselves
     storage = open_storage(server)
     names = optuna.get_all_study_names(storage)
     if name not in names:

@@ -87,13 +87,13 @@ def shared_identity(plan: Plan) -> Identity:
     return identity
 
 
-def check(terms: Terms, plan: Plan, name: str) -> None:
-    """That this machine would search the same.
+def check(terms: Terms, identity: Identity, name: str) -> None:
+    """That this machine, by its own :func:`shared_identity`, would search the same.
 
     Raises :class:`OtherText` (exit code 2) for another text, :class:`OverwriteRefused` (64) for
     other settings, with the first difference.
     """
-    ours = msgspec.json.decode(msgspec.json.encode(shared_identity(plan)))
+    ours = msgspec.json.decode(msgspec.json.encode(identity))
     for key, what in ((TEXT, "text"), (HELD_OUT, "held-out text")):
         theirs, mine = terms.identity.get(key), ours.get(key)
         if theirs != mine:
