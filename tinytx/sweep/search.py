@@ -18,7 +18,7 @@ from tinytx.errors import (
 )
 from tinytx.sweep import child
 from tinytx.sweep.evaluation import Evaluator
-from tinytx.sweep.inputs import discard
+from tinytx.sweep.inputs import Prove, discard
 from tinytx.sweep.plan import Plan
 from tinytx.sweep.protocol import Run
 from tinytx.sweep.records import TRAINED, Outcome, Record, front_of
@@ -35,10 +35,11 @@ class Sweep:
     """One call of ``tinytx sweep``, in an output directory that this class has to itself."""
 
     def __init__(
-        self, plan: Plan, root: Path, watch: Watch, study: SweepStudy, run: Run = child.run
-    ) -> None:
+        self, plan: Plan, root: Path, watch: Watch, study: SweepStudy, run: Run = child.run,
+        prove: Prove | None = None,
+    ) -> None:  # fmt: skip
         self.plan, self.root, self.watch, self._study = plan, root, watch, study
-        self.evaluator = Evaluator(plan, root, study, watch, run)
+        self.evaluator = Evaluator(plan, root, study, watch, run, prove)
 
     def run(self) -> list[Record]:
         """Go on until so many trials are trained, the time is up or everything was tried.

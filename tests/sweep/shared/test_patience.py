@@ -69,7 +69,7 @@ def test_after_ctrl_c_nothing_is_tried_again() -> None:
     one.lose()
     with pytest.raises(PrerequisiteError):
         one.keep_trying(failing(1, log))
-    assert (log, clock.naps) == (["try"], [])
+    assert (log, clock.naps, told) == (["try"], [], [])
 
 
 def test_other_errors_are_not_the_databases() -> None:

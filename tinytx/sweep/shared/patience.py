@@ -67,10 +67,11 @@ class Patience:
                 self._inside = False
             if began is None:
                 began = now
-                self._tell(
-                    f"the database {self._address} does not answer ({why}); trying again for up "
-                    f"to {self._limit / 60:.0f} minutes"
-                )
+                if self._limit:
+                    self._tell(
+                        f"the database {self._address} does not answer ({why}); trying again for "
+                        f"up to {self._limit / 60:.0f} minutes"
+                    )
             if now - began >= self._limit:
                 raise PrerequisiteError(
                     f"the database {self._address} has not answered for {now - began:.0f} s: {why}",

@@ -13,7 +13,6 @@ from optuna.exceptions import UpdateFinishedTrialError
 from tinytx.config import Settings
 from tinytx.errors import PrerequisiteError
 from tinytx.sweep import child
-from tinytx.sweep.evaluation import Evaluator
 from tinytx.sweep.inputs import OtherText, discard
 from tinytx.sweep.plan import Plan
 from tinytx.sweep.protocol import Done, Listen, Message, Run, Task
@@ -43,8 +42,7 @@ class SharedSweep(Sweep):
     def __init__(
         self, plan: Plan, root: Path, watch: Watch, study: SharedStudy, run: Run = child.run
     ) -> None:
-        super().__init__(plan, root, watch, study, run)
-        self.evaluator = Evaluator(plan, root, study, watch, self._watched(run), self._prove)
+        super().__init__(plan, root, watch, study, self._watched(run), self._prove)
         self._heart: Heart | None = None
 
     def _watched(self, run: Run) -> Run:
@@ -101,28 +99,28 @@ class SharedSweep(Sweep):
             time.sleep(POLL)
 
     def _attempt(self, ends: float) -> optuna.Trial | str | None:
-        """With the lock of all workers: a trial that is ours, why to stop, or None to wait."""
+        """A trial that is ours, why to stop, or None to wait."""
         with self._study.exclusively():
             again = self._study.recover()
-            if (reason := self._reason_to_stop(ends)) is not None:
-                return reason
-            begun = len(self._study.running())
-            trial = None
-            try:
-                if trained(self._study.records()) + begun < self._budget():
-                    trial = self._propose()
-            except UpdateFinishedTrialError:
-                pass  # paused in here, so the lock was lost: others have given it up
+            reason = self._reason_to_stop(ends)
+            found = self._propose() if reason is None else reason
         self._tell_again(again)
-        return trial
+        return found
 
     def _propose(self) -> optuna.Trial | None:
-        for _ in range(MOST_REPEATS):
-            if self._study.all_taken():
-                return None
-            if (trial := self._study.propose()) is not None:
-                self._study.sign(trial)
-                return trial
+        """With the lock: a trial that is signed, if the budget and the space have one left."""
+        begun = len(self._study.running())
+        if trained(self._study.records()) + begun >= self._budget():
+            return None
+        try:
+            for _ in range(MOST_REPEATS):
+                if self._study.all_taken():
+                    break
+                if (trial := self._study.propose()) is not None:
+                    self._study.sign(trial)
+                    return trial
+        except UpdateFinishedTrialError:
+            pass  # paused in here, so the lock was lost: others have given the trial up
         return None
 
     def _tell_again(self, numbers: list[int]) -> None:
