@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.storages import RDBStorage
 
 from tinytx.sweep.plan import Plan
@@ -23,6 +25,10 @@ from tinytx.sweep.watch import Watch
 PULSE = Pulse(1, 6)
 
 
+def _in_no_hurry_to_the_disk(connection: Any, record: object) -> None:
+    connection.execute("PRAGMA synchronous=OFF")
+
+
 @dataclass
 class FakeServer:
     """What :class:`Server` asks for, over one file."""
@@ -32,7 +38,6 @@ class FakeServer:
     """Seconds since its last start."""
     fail: Callable[[], None] = lambda: None
     """Called with the lock; may raise what a server that has gone makes Optuna raise."""
-    storages: list[RDBStorage] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -42,14 +47,14 @@ class FakeServer:
     def storage(self, pulse: Pulse | None = None) -> RDBStorage:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self.storages.append(
-                RDBStorage(
-                    f"sqlite:///{self.file}",
-                    heartbeat_interval=pulse.interval if pulse else None,
-                    grace_period=pulse.grace if pulse else None,
-                )
+            made = RDBStorage(
+                f"sqlite:///{self.file}",
+                heartbeat_interval=pulse.interval if pulse else None,
+                grace_period=pulse.grace if pulse else None,
             )
-        return self.storages[-1]
+        sqlalchemy.event.listen(made.engine, "connect", _in_no_hurry_to_the_disk)
+        made.engine.dispose()
+        return made
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:

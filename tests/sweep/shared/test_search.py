@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -20,6 +21,7 @@ from tinytx.sweep.inputs import OtherText
 from tinytx.sweep.protocol import Done, Task
 from tinytx.sweep.records import Outcome, front_of
 from tinytx.sweep.search import run_sweep
+from tinytx.sweep.shared import search
 from tinytx.sweep.shared.patience import Patience
 from tinytx.sweep.shared.study import MOST_LOST, TRIALS
 from tinytx.sweep.study import WORKER
@@ -54,12 +56,12 @@ def test_a_second_worker_goes_on_where_the_first_is_and_both_see_all_trials(
 
 
 def test_trials_that_run_elsewhere_count_against_the_budget(worker, another, make_plan) -> None:
-    plan = make_plan(trials=2)
-    sweep, _ = worker.claim(plan)
-    other, _ = another.claim(plan)
-    assert other._attempt(math.inf) is None  # nothing is left to begin, but not all has ended
-    assert sweep._attempt(math.inf) is not None  # it has come back: its own was an orphan
-    assert sweep._study.budget == 2
+    plan = make_plan(trials=1)
+    sweep, trial = worker.claim(plan)
+    assert another.open(plan)._attempt(math.inf) is None  # nothing to begin, though none has ended
+    again = sweep._attempt(math.inf)  # it has come back: what it was at is an orphan
+    assert isinstance(again, optuna.Trial)
+    assert again.params == trial.params
 
 
 def test_a_dead_workers_trial_is_tried_again_with_the_same_values(
@@ -89,7 +91,7 @@ def test_the_last_worker_waits_for_a_silent_one_and_does_its_trial(
         if len(naps) == 3:
             silence(server)
 
-    monkeypatch.setattr("tinytx.sweep.shared.search.time.sleep", nap)
+    monkeypatch.setattr(search, "time", SimpleNamespace(sleep=nap))
     records = another.search(plan)
     assert outcomes(records) == {Outcome.INTERRUPTED: 1, Outcome.COMPLETE: 2}
     assert len(naps) == 3
