@@ -22,11 +22,13 @@ from tinytx.cli.train.planning import planner_of
 from tinytx.config import Settings, as_dict
 from tinytx.errors import PlanError, UsageError
 from tinytx.fit import planner
+from tinytx.fit.machine import Rates
 from tinytx.fit.plan import Plan
 from tinytx.fit.planner import PlanKeeper
 from tinytx.fit.request import Request
 from tinytx.train import checkpoint, prerequisites
 from tinytx.train.job import Options
+from tinytx.train.progress import Reporter
 from tinytx.train.trainer import Trainer
 from tinytx.workspace import Workspace
 
@@ -426,3 +428,89 @@ def test_the_users_own_limit_stands_over_the_plans(
     assert train(*flags) == 0
     assert config(tmp_path / "out")["training"]["time_limit"] == 400.0
     assert replace(plans.asked[0][0], seconds=0.0).asked
+
+
+RATES = Rates(
+    precision="float32",
+    threads=1,
+    products=dict.fromkeys((64, 96, 128, 192, 256), 5e10),
+    head=dict.fromkeys((64, 128, 256), 5e10),
+    attention=dict.fromkeys((32, 64), 3e10),
+    orthogonal=dict.fromkeys((64, 128, 256), 3e10),
+    softmax=5e8,
+    stream=2e9,
+    adamw=5e8,
+    lookup=5e8,
+    dispatch=3e-6,
+    core=1e7,
+)
+"""Of a machine that need not be measured."""
+
+
+@pytest.fixture
+def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What chooses is the real thing, and nothing is measured."""
+    monkeypatch.setattr("tinytx.fit.plan.rates_of_this_machine", lambda settings: RATES)
+
+
+@pytest.fixture
+def narrow(tmp_path: Path) -> str:
+    """Budgets that no model keeps."""
+    path = tmp_path / "narrow.toml"
+    path.write_text('schema = 1\n[budget.model_size]\nat_most = 0.01\nunit = "MB"\n')
+    return str(path)
+
+
+@pytest.mark.usefixtures("known_machine")
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--time", "4s"], ["--time", "4 s"]),
+        (["--time", "1m", "--preset", "quality", "--epochs", "5000"], ["--time"]),
+        (["--device", "pi-4", "--budgets", "narrow"], ["no model keeps the budgets of", "MB"]),
+        (["--device", "pi-99"], ["pi-99"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_a_request_that_nothing_meets_ends_with_64_before_the_tokenizer(
+    train: Callable[..., int],
+    narrow: str,
+    tmp_path: Path,
+    capsys: Shown,
+    flags: list[str],
+    words: list[str],
+) -> None:
+    assert train(*[narrow if flag == "narrow" else flag for flag in flags], "--quiet") == 64
+    err = capsys.readouterr().err
+    assert all(word in err for word in words), err
+    assert err.startswith("tinytx: ")
+    assert len(err.splitlines()) <= 2
+    assert not (tmp_path / "out/tokenizer.model").exists()
+    assert not (tmp_path / "out/plan.toml").exists()
+
+
+class Listener(Reporter):
+    """Keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.usefixtures("known_machine")
+def test_a_small_text_gets_a_small_plan_that_says_how_it_is_held_back_and_why(
+    text_file: Path, tmp_path: Path
+) -> None:
+    space, told = Workspace(tmp_path / "out"), Listener()
+    space.train_text.parent.mkdir(parents=True)
+    space.train_text.write_bytes(text_file.read_bytes())
+    space.val_text.write_bytes(text_file.read_bytes()[:2_000])
+    request = Request(seconds=600.0, epochs=20, device="pi-4", asked=False)
+    keeper = PlanKeeper(Settings(), frozenset(), request, Options())
+    settings = keeper.settle(space, told)
+    (line,) = [note for note in told.notes if "regularisation: " in note]
+    assert "weights for each token: " in line
+    assert f"dropout {settings.training.dropout:g}" in line
+    assert settings.training.time_limit == 600.0

@@ -1,1 +1,1 @@
-"""Which model fits: this machine's time, that device's budgets."""
+"""Which model fits: the time of this machine, the budgets of that device, this text."""

@@ -77,8 +77,7 @@ def make_plan(text: "Text", base: Settings, pinned: frozenset[str], request: Req
 
 def look_for(text: "Text", base: Settings, pinned: frozenset[str], request: Request) -> Found:
     """:func:`make_plan`, with the frontier that the plan was chosen from."""
-    from tinytx.fit.law import bits_per_byte, spread
-    from tinytx.fit.text import bytes_per_token
+    from tinytx.fit.law import bits_per_byte, bytes_per_token, spread
 
     target = target_of(request.device, request.budgets)
     problem = problem_of(
