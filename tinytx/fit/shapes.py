@@ -13,20 +13,20 @@ import msgspec
 
 from tinytx.config import HEAD_MULTIPLE, ModelSettings, Settings
 
-VOCABULARIES = (1_024, 2_048, 3_072, 4_096)
+VOCABULARIES = (2_048, 3_072, 4_096)
 BYTES_OF_PIECE = 400
 """Of text for each piece of the vocabulary: fewer leave most pieces without examples."""
-SMALL_VOCABULARIES = (320, 512, 768)
+SMALL_VOCABULARIES = (320, 512, 768, 1_024)
 """For a text that has not enough for any of those: the largest that it has enough for."""
 PROPORTIONS = {
     2: (48, 64, 80, 96),
     3: (64, 80, 96, 128),
     4: (96, 128, 144, 160),
     5: (128, 160, 192),
-    6: (160, 192, 224, 256),
-    8: (192, 224, 256),
+    6: (160, 192),
 }
-"""Layers to widths."""
+"""Layers to widths. The largest run behind the law had 5 layers of 160: half as many weights again
+in products is as far as it is trusted."""
 WIDTHS = tuple(sorted({width for widths in PROPORTIONS.values() for width in widths}))
 HIDDEN = (2.0, 2.7)
 """Of the width, to the next multiple of 16."""
