@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from tinytx.config import MAX_PARAMETERS, ModelSettings, Settings
-from tinytx.train.model import RMSNorm, Transformer, rotary_table, rotate
+from tinytx.train.attention import rotate
+from tinytx.train.model import RMSNorm, Transformer, rotary_table
 
 Array = NDArray[np.float64]
 MODEL = ModelSettings(

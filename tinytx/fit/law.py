@@ -93,7 +93,7 @@ def shape_of(sizes: Sizes, law: Law) -> float:
         + law.size_factor * weights**-law.size_power
         + law.data_factor * tokens**-law.data_power
     )
-    return bits * (sizes.vocabulary / 1_000.0) ** law.vocabulary_power
+    return float(bits * (sizes.vocabulary / 1_000.0) ** law.vocabulary_power)
 
 
 def product_weights(settings: Settings) -> int:

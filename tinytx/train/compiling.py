@@ -3,28 +3,49 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from tinytx.train import native
+from tinytx.train.attention import Attention, written_out
+from tinytx.train.attention import use as use_attention
 from tinytx.train.distributed import LossFunction
-from tinytx.train.loss import softmax_loss
+from tinytx.train.loss import Softmax, softmax_loss
+from tinytx.train.loss import use as use_softmax
 from tinytx.train.model import Transformer
 
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
 HEADERS = "cpp_cache_precompile_headers"
 
 
-def compiled_loss(model: Transformer) -> LossFunction:
-    """The model's loss, its two parts compiled. Kernels are built at the first call of each."""
+def compiled_loss(model: Transformer, tell: Callable[[str], None]) -> LossFunction:
+    """The model's loss, compiled. Its kernels are built at the first call; our own, for attention
+    and softmax, now, and where that fails the reason is told."""
     keep_kernels_apart()
     options = compile_options()
-    hidden = torch.compile(model.hidden, options=options)
-    softmax = torch.compile(softmax_loss, options=options)
-    return partial(model.loss, hidden=hidden, softmax=softmax)
+    attention: Attention = written_out
+    softmax: Softmax | None = None
+    if model.cos.device.type == "cpu":
+        try:
+            kernels = native.load(Path(os.environ[CACHE]))
+            attention, softmax = use_attention(kernels), use_softmax(kernels)
+        except native.CannotBuild as error:
+            tell(f"attention and loss by PyTorch's own operators, which take longer: {error}")
+
+    def hidden(tokens: Tensor) -> Tensor:
+        return model.hidden(tokens, attention)
+
+    return partial(
+        model.loss,
+        hidden=torch.compile(hidden, options=options),
+        softmax=softmax or torch.compile(softmax_loss, options=options),
+    )
 
 
 def compile_options() -> dict[str, Any]:

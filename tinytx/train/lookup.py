@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NO_PADDING = -1
+from tinytx.train.operators import operators
 
-_library = torch.library.Library("tinytx", "DEF")  # type: ignore[no-untyped-call]
+NO_PADDING = -1
 
 
 class Table(nn.Embedding):
@@ -55,15 +55,13 @@ def _gradient_shape(gradient: Tensor, rows: Tensor, count: int) -> Tensor:
     return gradient.new_empty(count, gradient.shape[-1])
 
 
-for _schema, _kernel, _shape in (
+operators(
     ("lookup(Tensor table, Tensor rows) -> Tensor", _rows, _rows_shape),
     (
         "lookup_gradient(Tensor gradient, Tensor rows, int count) -> Tensor",
         _gradient,
         _gradient_shape,
     ),
-):
-    _name = _library.define(_schema)  # type: ignore[no-untyped-call]
-    _library.impl(_name, _kernel, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
-    torch.library.register_fake(f"tinytx::{_schema.partition('(')[0]}", _shape, lib=_library)
-torch.library.register_autograd("tinytx::lookup", _backward, setup_context=_keep, lib=_library)
+    backward=_backward,
+    keep=_keep,
+)

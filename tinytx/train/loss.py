@@ -9,17 +9,20 @@ the work, since a gradient is the difference of two probabilities: softmax(logit
 arXiv 2411.09009, there for the memory of a GPU.)
 """
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tinytx.train import native
+
 CHUNK = 512
 """Tokens whose logits exist at once: 4 MB of float32 for 2,048 pieces."""
 
 Softmax = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor, Tensor]]
-"""See :func:`softmax_loss`."""
+"""See :func:`softmax_loss`. The slopes may stand in the logits' place and hold the targets'."""
 
 
 def softmax_loss(logits: Tensor, targets: Tensor, weight: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -39,6 +42,30 @@ def softmax_loss(logits: Tensor, targets: Tensor, weight: float) -> tuple[Tensor
     slopes = powers.mul_(scale).to(logits.dtype)
     at_targets = (wanted - highest).exp() * scale - weight
     return losses.sum(), slopes, at_targets.to(logits.dtype)
+
+
+def use(kernels: ctypes.CDLL) -> Softmax:
+    """:func:`softmax_loss` by the kernel in this library, which overwrites the logits.
+
+    Raises :class:`native.CannotBuild` where the two disagree.
+    """
+
+    def one_pass(logits: Tensor, targets: Tensor, weight: float) -> tuple[Tensor, Tensor, Tensor]:
+        losses = logits.new_empty(len(logits), dtype=torch.float32)
+        pointers = (ctypes.c_void_p(x.data_ptr()) for x in (logits, targets, losses))
+        sizes = (ctypes.c_int64(size) for size in logits.shape)
+        narrow = int(logits.dtype is torch.bfloat16)
+        if kernels.tinytx_softmax_loss(*pointers, *sizes, ctypes.c_float(weight), narrow):
+            raise MemoryError("the loss found no memory for a row of logits")
+        return losses.sum(), logits, logits.gather(1, targets)
+
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(3, 77, generator=generator)
+    targets = torch.tensor([[0], [76], [33]])
+    expected = softmax_loss(logits, targets, 0.5)
+    expected[1].scatter_(1, targets, expected[2])
+    native.compare("the loss", one_pass(logits.clone(), targets, 0.5), expected)
+    return one_pass
 
 
 def linear_cross_entropy(

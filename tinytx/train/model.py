@@ -9,8 +9,8 @@ these tables are weights that training and decoding get almost for free; docs/de
 0027 have the figures.
 Shapes: B batch, T tokens, D width, H heads, S head size, F hidden, V vocabulary.
 
-Attention is written out as two matrix products: at the short lengths trained here that is
-faster on a CPU than the fused operator, whose backward pass is not optimised for it.
+Attention is written out as two matrix products, or one kernel of our own (``attention.py``):
+PyTorch's fused operator has no backward pass for the short lengths trained here.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from tinytx.config import ModelSettings
 from tinytx.pairs import NONE_BEFORE, pair_rows
+from tinytx.train import attention as attend
 from tinytx.train.lookup import Table
 from tinytx.train.loss import Softmax, linear_cross_entropy, softmax_loss
 
@@ -49,18 +50,14 @@ class Attention(nn.Module):
 
     def __init__(self, model: ModelSettings) -> None:
         super().__init__()
-        self.heads, self.head_size = model.heads, model.head_size
+        self.heads = model.heads
         self.qkv = nn.Linear(model.width, 3 * model.width, bias=False)
         self.out = nn.Linear(model.width, model.width, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
-        batch, length, width = x.shape
-        qkv = self.qkv(x).view(batch, length, 3, self.heads, self.head_size)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, T, S]
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        scores = q @ k.transpose(-1, -2) * self.head_size**-0.5 + mask  # [B, H, T, T]
-        weights = torch.softmax(scores.float(), dim=-1).to(v.dtype)
-        mixed = (weights @ v).transpose(1, 2).reshape(batch, length, width)
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, attention: attend.Attention
+    ) -> Tensor:
+        mixed = attention(self.qkv(x), cos, sin, mask, self.heads)
         result: Tensor = self.out(mixed)
         return result
 
@@ -117,10 +114,18 @@ class Block(nn.Module):
         self.mlp = SwiGLU(model)
         self.dropout = SharedDropout(dropout, along=POSITIONS)
 
-    def forward(self, x: Tensor, tokens: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        tokens: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor,
+        attention: attend.Attention,
+    ) -> Tensor:
         if self.embedding is not None:
             x = x + (self.embedding(tokens) * x.shape[-1] ** 0.5).to(x.dtype)
-        x = x + self.dropout(self.attention(self.attention_norm(x), cos, sin, mask))
+        x = x + self.dropout(self.attention(self.attention_norm(x), cos, sin, mask, attention))
         x = x + self.dropout(self.mlp(self.mlp_norm(x)))
         return x
 
@@ -170,8 +175,9 @@ class Transformer(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         return F.linear(self.hidden(tokens), self.embedding.weight)  # [B, T, V]
 
-    def hidden(self, tokens: Tensor) -> Tensor:
-        """Token ids [B, T] to what the head reads, [B, T, D]."""
+    def hidden(self, tokens: Tensor, attention: attend.Attention = attend.written_out) -> Tensor:
+        """Token ids [B, T] to what the head reads, [B, T, D]. ``attention`` is one of the forms in
+        ``attention.py``."""
         length = tokens.shape[1]
         x = self.embedding(tokens)  # [B, T, D]
         if self.pairs is not None:
@@ -182,10 +188,9 @@ class Transformer(nn.Module):
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         x = x.to(dtype)
-        cos, sin = self.cos[:length].to(dtype), self.sin[:length].to(dtype)
-        mask = self.mask[:length, :length].to(dtype)
+        cos, sin, mask = self.cos[:length], self.sin[:length], self.mask[:length, :length]
         for block in self.blocks:
-            x = block(x, tokens, cos, sin, mask)
+            x = block(x, tokens, cos, sin, mask, attention)
         normed: Tensor = self.norm(x)
         return normed
 
@@ -235,9 +240,3 @@ def rotary_table(length: int, head_size: int, base: float) -> tuple[Tensor, Tens
     exponents = torch.arange(0, head_size, 2, dtype=torch.float64) / head_size
     angles = torch.outer(torch.arange(length, dtype=torch.float64), base**-exponents)
     return angles.cos().float(), angles.sin().float()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the pairs (x[i], x[i + S/2]) of [B, H, T, S] by their position's angle."""
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)

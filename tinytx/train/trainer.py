@@ -79,7 +79,7 @@ class Trainer:
         self.failed = ""  # why there are no compiled steps
         if job.compiled:
             try:
-                self.loss = compiled_loss(self.model)
+                self.loss = compiled_loss(self.model, reporter.note)
             except Exception as error:  # without a folder for temporary files, for example
                 self.failed = first_line(error)
         self.epoch = 0  # epochs finished

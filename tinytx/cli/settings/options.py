@@ -1,6 +1,6 @@
 """The flags of ``tinytx train`` that stand for settings, and the way from them to the settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,14 +99,17 @@ def settings_of(
     flags: dict[str, Any],
     *,
     searching: bool = False,
+    base: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> "Settings":
-    """The settings that a command line asks for. Raises :class:`UsageError`."""
+    """The settings that a command line asks for; ``base`` stands in the preset's place.
+
+    Raises :class:`UsageError`.
+    """
     from tinytx.config import load_settings
 
     names = {field.key: field.flag for field in fields()}
-    return load_settings(
-        config, assignments, given(flags), names, PRESETS[preset].settings, searching=searching
-    )
+    under = PRESETS[preset].settings if base is None else base
+    return load_settings(config, assignments, given(flags), names, under, searching=searching)
 
 
 def pinned_settings(
