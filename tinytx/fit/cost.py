@@ -15,7 +15,7 @@ from tinytx.export.size import graph_bytes
 from tinytx.fit.machine import Rates
 from tinytx.fit.steps import step_seconds
 
-CORE = 30e6
+CORE = 19e6
 """Bytes a second that a core of the machine of the constants compresses (``Rates.core``)."""
 START_SECONDS = 6.0
 """Python, PyTorch, checks, opening files, the first model."""
