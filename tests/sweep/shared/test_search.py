@@ -27,7 +27,7 @@ from tinytx.sweep.shared.study import MOST_LOST, TRIALS
 from tinytx.sweep.study import WORKER
 
 
-def silence(server, seconds: int = 100) -> None:
+def silence(server, seconds: int = 1_000) -> None:
     """Let every sign of life have been given so long ago."""
     engine = sqlalchemy.create_engine(f"sqlite:///{server.file}")
     with engine.begin() as connection:
@@ -106,9 +106,9 @@ def test_after_a_restart_of_the_server_nobody_is_silent_before_the_grace_is_over
     worker.claim(plan)
     silence(server)
     other = another.open(plan)
-    server.up = 5.0
+    server.up = 599.0
     assert other._attempt(math.inf) is None
-    server.up = 7.0
+    server.up = 601.0
     assert isinstance(other._attempt(math.inf), optuna.Trial)
 
 
