@@ -60,6 +60,8 @@ class FakeServer:
                 f"sqlite:///{self.file}",
                 heartbeat_interval=pulse.interval if pulse else None,
                 grace_period=pulse.grace if pulse else None,
+                skip_table_creation=True,  # the template has them
+                skip_compatibility_check=True,
             )
         sqlalchemy.event.listen(made.engine, "connect", _in_no_hurry_to_the_disk)
         made.engine.dispose()

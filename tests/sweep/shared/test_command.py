@@ -49,7 +49,10 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("more", "code", "words", "remedy"), REFUSED)
+@pytest.mark.parametrize(
+    ("more", "code", "words", "remedy"),
+    [*REFUSED[:3], *(pytest.param(*one, marks=pytest.mark.long) for one in REFUSED[3:])],
+)
 def test_a_search_of_another_text_or_of_other_settings_is_not_joined(
     joining: list[str], server, make_plan, follower, text_file: Path, tmp_path: Path,
     capsys: Shown, monkeypatch: pytest.MonkeyPatch,
