@@ -34,6 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--losses", type=int, default=20, help="of power (20)")
     parser.add_argument("--seed", type=int, default=1, help="of the instants (1)")
     parser.add_argument("--minutes", type=float, default=600, help="begin no further loss later")
+    parser.add_argument("--seconds", type=float, default=0, help="of a deployment, if known")
     parser.add_argument("--port", type=int, default=PORT, help=f"of its SSH here ({PORT})")
     parser.add_argument("--only", nargs="*", default=None, help="these scenarios, by name")
     parser.add_argument("--keep", action="store_true", help="go on with the disk of the last run")
@@ -109,7 +110,7 @@ def power(device: Device, options: argparse.Namespace, began: float) -> bool:
     """The losses, one after the other."""
     until = began + 60 * options.minutes
     try:
-        seen = losses(device, options.losses, options.seed, until)
+        seen = losses(device, options.losses, options.seed, until, options.seconds)
     except Exception:
         traceback.print_exc()
         print("NOT SO  loss of power", flush=True)
