@@ -45,8 +45,10 @@ def high_water(pid: int) -> int:
     return 1_024 * int(match[1]) if match else 0
 
 
-def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
-    """Run to the end; both streams together are its output."""
+def run(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, until: str = ""
+) -> Run:
+    """Run to the end, or until a line holds ``until``; both streams together are its output."""
     result, began = Run(), time.perf_counter()
     process = subprocess.Popen(
         command,
@@ -59,6 +61,9 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     reader.start()
     while process.poll() is None:
         _look(process.pid, result)
+        if until and any(until in line for _, line in result.lines):
+            process.terminate()
+            until = ""
         time.sleep(EVERY)
     result.seconds, result.code = time.perf_counter() - began, process.returncode
     reader.join()

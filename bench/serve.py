@@ -4,9 +4,10 @@
     python bench/serve.py data/bundle --overload 600   # ten minutes of ten times the capacity
     python bench/serve.py data/bundle --against http://127.0.0.1:8080   # another server too
     python bench/serve.py data/bundle --quick          # a minute: does it hold? speeds not to quote
-    python bench/many_bundles.py OUT --only 5x160      # makes OUT/5x160-stories, the larger size
+    python bench/many_bundles.py OUT --only large      # makes OUT/large-stories, the larger size
 
-The server has one core and this client another, where there are two. Streams are closed loops: each
+The server has the first core and this client the last, where there are two; the server that it is
+compared with is to be started on the first one too (`taskset -c 0`). Streams are closed loops: each
 asks for 128 greedy tokens, again and again. `engine.generate` is timed on the server's core in the
 same sitting, between the rounds. Nothing but the loopback address is ever asked. Ends with 1 when
 the server answered anything but 200 and 429, kept a reader waiting, grew or lost a slot; speeds are
@@ -94,8 +95,8 @@ def serving(bundle: Path, core: int, *flags: str) -> Iterator[Server]:
 
 
 def request(tokens: int, *, stream: bool = False, number: int = 0) -> bytes:
-    document = {"prompt": PROMPTS[number % len(PROMPTS)], "max_tokens": tokens}
-    body = json.dumps({**document, "temperature": 0, "stream": stream}).encode()
+    asked = {"prompt": PROMPTS[number % len(PROMPTS)], "max_tokens": tokens, "stream": stream}
+    body = json.dumps({**asked, "temperature": 0}).encode()
     head = "POST /v1/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
@@ -144,19 +145,25 @@ class Overload:
     statuses: Counter[int] = field(default_factory=Counter)
     gaps: list[float] = field(default_factory=list)
     """Seconds between the pieces of admitted streams."""
+    memory: list[float] = field(default_factory=list)
+    """Resident bytes, once a second."""
 
 
-async def overload(port: int, seconds: float, clients: int) -> Overload:
+async def overload(server: Server, seconds: float, clients: int) -> Overload:
     """Streams from so many clients at once, who come again at once."""
     seen = Overload()
     end = time.monotonic() + seconds
 
+    async def watch() -> None:
+        while time.monotonic() < end:
+            seen.memory.append(server.rss())
+            await asyncio.sleep(1.0)
+
     async def client(number: int) -> None:
         while time.monotonic() < end:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             writer.write(request(TOKENS, stream=True, number=number))
-            head = await reader.readuntil(b"\r\n\r\n")
-            status = int(head.split()[1])
+            status = int((await reader.readuntil(b"\r\n\r\n")).split()[1])
             seen.statuses[status] += 1
             last = time.monotonic()
             while status == 200 and (line := await reader.readline()) != b"0\r\n":
@@ -168,7 +175,7 @@ async def overload(port: int, seconds: float, clients: int) -> Overload:
             if status != 200:
                 await asyncio.sleep(0.2)
 
-    await asyncio.gather(*(client(number) for number in range(clients)))
+    await asyncio.gather(watch(), *(client(number) for number in range(clients)))
     return seen
 
 
@@ -215,44 +222,61 @@ def told(name: str, figure: str, goal: str = "") -> None:
     print(f"{name:<58} {figure:>16}  {goal}", flush=True)
 
 
-def speeds(bundle: Path, server: Server, core: int, rounds: int, seconds: float) -> None:
-    """Streams through HTTP against one stream, and one stream against the engine alone."""
-    found: dict[tuple[int, bool], list[float]] = {}
-    alone: dict[str, list[float]] = {}
-    precisions = json.loads((bundle / "manifest.json").read_text())["files"]
+@dataclass
+class Speeds:
+    """Tokens a second of what is measured in turn, one figure a round."""
+
+    http: dict[tuple[int, bool], list[float]] = field(default_factory=dict)
+    """Of so many streams, streamed or whole."""
+    engine: dict[str, list[float]] = field(default_factory=dict)
+    """Of `engine.generate`, by precision."""
+    other: dict[int, list[float]] = field(default_factory=dict)
+    """Of the server that it is compared with, whole."""
+
+
+def speeds(
+    bundle: Path, server: Server, core: int, rounds: int, seconds: float, against: int | None
+) -> Speeds:
+    """Streams through HTTP, the engine alone, and the server at port ``against``."""
+    found = Speeds()
+    files = json.loads((bundle / "manifest.json").read_text())["files"]
     names = {"float32": "model.onnx", "int8": "model.int8.onnx", "int4": "model.int4.onnx"}
-    held = [name for name, file in names.items() if file in precisions]
     for _ in range(rounds):
-        for name in held:
-            alone.setdefault(name, []).append(generate_speed(bundle, name, seconds, core))
+        for name in (name for name, file in names.items() if file in files):
+            found.engine.setdefault(name, []).append(generate_speed(bundle, name, seconds, core))
         for streams in (1, 8, 32):
             for stream in (False, True):
                 made = asyncio.run(throughput(server.port, streams, seconds, stream=stream))
-                found.setdefault((streams, stream), []).append(made)
-    engine = {name: statistics.median(rows) for name, rows in alone.items()}
+                found.http.setdefault((streams, stream), []).append(made)
+            if against:
+                made = asyncio.run(throughput(against, streams, seconds, stream=False))
+                found.other.setdefault(streams, []).append(made)
+    return found
+
+
+def tell_speeds(bundle: Path, server: Server, core: int, found: Speeds, seconds: float) -> None:
+    """The medians, and their ratios."""
+    served = asyncio.run(health(server.port))["precision"]
+    engine = {name: statistics.median(rows) for name, rows in found.engine.items()}
+    http = {key: statistics.median(rows) for key, rows in found.http.items()}
+    for name in engine:
+        told(f"engine.generate, {name}", f"{engine[name]:,.0f} /s")
+    for (streams, stream), made in http.items():
+        told(f"{streams} streams, {'streamed' if stream else 'whole'}", f"{made:,.0f} /s")
     fastest = max(engine, key=lambda name: engine[name])
-    for name, made in engine.items():
-        told(f"engine.generate, {name}", f"{made:,.0f} /s")
-    middle = {key: statistics.median(rows) for key, rows in found.items()}
-    for (streams, stream), made in middle.items():
-        form = "streamed" if stream else "whole"
-        told(f"{streams} streams through HTTP, {form}", f"{made:,.0f} /s")
-    one = max(middle[1, False], middle[1, True])
-    told(
-        "one stream, over engine.generate of the precision served",
-        f"{one / max(engine.values()):.2f} x",
-        ">= 0.8",
-    )
-    for streams, goal in ((8, ">= 3.5"), (32, ">= 5")):
-        told(
-            f"{streams} streams, over one stream through HTTP",
-            f"{middle[streams, False] / one:.2f} x",
-            goal,
-        )
-        told(
-            f"{streams} streams, over engine.generate ({fastest})",
-            f"{middle[streams, False] / engine[fastest]:.2f} x",
-        )
+    one = max(http[1, False], http[1, True])
+    told(f"one stream, over engine.generate ({served}, as served)", f"{one / engine[served]:.2f} x")
+    told(f"the same ({fastest}, the fastest)", f"{one / engine[fastest]:.2f} x", ">= 0.8")
+    if fastest != served:  # what a server of whichever is fastest alone would give one reader
+        with serving(bundle, core, "--precision", fastest) as other:
+            one = max(one, asyncio.run(throughput(other.port, 1, seconds, stream=False)))
+        told(f"1 stream through HTTP, of this server or one of {fastest}", f"{one:,.0f} /s")
+    for streams, goal in ((8, ">= 3.5, large 2.6"), (32, ">= 5, large 3.5")):
+        told(f"{streams} streams, over that one", f"{http[streams, False] / one:.2f} x", goal)
+    for streams, rates in found.other.items():
+        made = statistics.median(rates)
+        told(f"{streams} streams, the other server", f"{made:,.0f} /s")
+        told(f"{streams} streams, over the other server", f"{http[streams, False] / made:.2f} x")
 
 
 def main() -> None:
@@ -268,12 +292,9 @@ def main() -> None:
     with serving(options.bundle, core) as server:
         told("start to first answer", f"{1e3 * server.start_seconds:,.0f} ms", "<= 600")
         told("memory at rest", f"{server.rss() / MB:.1f} MB", "<= 75")
-        speeds(options.bundle, server, core, rounds, seconds)
-        if options.against:
-            port = urlsplit(options.against).port or 80
-            for streams in (1, 8, 32):
-                made = asyncio.run(throughput(port, streams, seconds, stream=False))
-                told(f"{streams} streams, {options.against}", f"{made:,.0f} /s")
+        other = urlsplit(options.against).port or 80 if options.against else None
+        found = speeds(options.bundle, server, core, rounds, seconds, other)
+        tell_speeds(options.bundle, server, core, found, seconds)
         told("memory after 32 slots were in use", f"{server.rss() / MB:.1f} MB", "<= 120")
         steady(server, 500 if options.quick else 10_000)
         trouble(server, 30.0 if options.quick else options.overload)
@@ -299,28 +320,29 @@ def steady(server: Server, requests: int) -> None:
     asyncio.run(many())
     before = server.rss()
     asyncio.run(many())
-    grown = (server.rss() - before) / MB
-    told(f"growth over {requests:,} requests", f"{grown:.2f} MB", "<= 1")
-    held(grown <= 1.0, f"it grew by {grown:.2f} MB over {requests:,} requests")
+    grown, over = (server.rss() - before) / MB, f"{requests:,} requests"
+    told(f"growth over {over}", f"{grown:.2f} MB", "<= 1")
+    held(grown <= 1.0, f"it grew by {grown:.2f} MB over {over}")
 
 
 def trouble(server: Server, seconds: float) -> None:
     """Overload, and clients that vanish."""
     before = server.rss()
-    seen = asyncio.run(overload(server.port, seconds, 320))
-    gaps = sorted(seen.gaps)
+    seen = asyncio.run(overload(server, seconds, 320))
+    gaps, half = sorted(seen.gaps), len(seen.memory) // 2
     told(f"overload for {seconds:,.0f} s: statuses", str(dict(seen.statuses)), "200 and 429")
     gap = 1e3 * gaps[int(0.95 * len(gaps))]
     told("p95 between pieces of admitted streams", f"{gap:.1f} ms", "<= 250")
-    told("growth meanwhile", f"{(server.rss() - before) / MB:.2f} MB")
+    later = max(seen.memory[half:]) - max(seen.memory[: half or 1])
+    grown = (server.rss() - before) / MB
+    told("growth meanwhile; of the peak in its second half", f"{grown:.2f}, {later / MB:.2f} MB")
     held(set(seen.statuses) <= {200, 429}, f"overload: statuses {dict(seen.statuses)}")
     held(gap <= 250.0, f"overload: {gap:.0f} ms between pieces (p95)")
     asyncio.run(vanish(server.port, 500))
     time.sleep(0.5)
     now = asyncio.run(health(server.port))
     lost, status = now["running"] + now["waiting"], asyncio.run(ask(server.port, 4))
-    told("slots lost by 500 clients that vanished", str(lost), "0")
-    told("status of a request after it", str(status), "200")
+    told("slots lost by 500 clients that vanished, a status then", f"{lost}, {status}", "0, 200")
     held(lost == 0 and status == 200, f"vanished clients: {lost} slots lost, then {status}")
 
 

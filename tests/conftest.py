@@ -48,20 +48,23 @@ EXPORT = ["--precision", "float32", "--quiet"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is long runs when it is asked for, and says so when it is not."""
-    if "TINYTX_LONG_TESTS" not in os.environ:
-        skipped = pytest.mark.skip(reason="long: set TINYTX_LONG_TESTS=1; .ci/run does")
-        for item in items:
-            if item.get_closest_marker("long"):
-                item.add_marker(skipped)
+    """What takes its time runs when it is asked for, and says so when it is not."""
+    for marker in ("long", "postgres"):
+        variable = f"TINYTX_{marker.upper()}_TESTS"
+        if variable not in os.environ:
+            skipped = pytest.mark.skip(reason=f"{marker}: set {variable}=1; .ci/run does")
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(skipped)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """What tests let tinytx remember stays out of the user's own cache folder."""
+    """What tests let tinytx remember stays out of the user's own folders."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYTX_CACHE_DIR", str(folder))
+        patch.setenv("TINYTX_STATE_DIR", str(folder.with_name("state")))
         yield folder
 
 

@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "onnx", "numpy", "onnxruntime", "rich", "sentencepiece", "msgspec", "psutil"}
-HEAVY |= {"optuna", "sqlalchemy", "uvicorn", "starlette", "prometheus_client"}
-HEAVY_PARTS = {"train", "export", "runtime", "measure", "sweep", "serve"}
+HEAVY |= {"optuna", "sqlalchemy", "psycopg", "uvicorn", "starlette", "prometheus_client"}
+HEAVY_PARTS = {"train", "export", "runtime", "measure", "sweep", "serve", "fit"}
 
 # part: the parts of tinytx that it may import besides itself (the table of the design)
 ALLOWED = {
@@ -47,7 +47,8 @@ ALLOWED = {
         "train", "runtime", "bundle", "provenance", "tokenizer", "workspace", "config", "errors",
     },
     "release": {
-        "runtime", "measure", "bundle", "files", "workspace", "wording", "config", "errors",
+        "runtime", "measure", "bundle", "files", "workspace", "cgroup", "wording", "config",
+        "errors",
     },
     "serve": {"release", "runtime", "bundle", "tokenizer", "wording", "config", "errors"},
     "remote": {"release", "bundle", "files", "wording", "config", "errors"},
@@ -55,10 +56,15 @@ ALLOWED = {
         "remote", "release", "measure", "runtime", "bundle", "files", "wording", "errors",
     },
     "sweep": {
-        "train", "export", "runtime", "measure", "tokenizer", "workspace", "config", "errors",
+        "train", "export", "runtime", "measure", "tokenizer", "workspace", "wording", "config",
+        "errors",
+    },
+    "fit": {
+        "train", "export", "runtime", "measure", "bundle", "tokenizer", "workspace", "cache",
+        "cgroup", "presets", "wording", "config", "errors",
     },
     "cli": {
-        "checklist", "sweep", "train", "export", "runtime", "measure", "serve", "remote",
+        "checklist", "sweep", "fit", "train", "export", "runtime", "measure", "serve", "remote",
         "release", "bundle", "tokenizer", "workspace", "config",
         "errors", "presets", "wording", "packages",
     },
@@ -87,7 +93,8 @@ FOREIGN = {
     "train": {"torch", "numpy", "msgspec", "sentencepiece", "psutil"},
     "serve": {"uvicorn", "starlette", "prometheus_client", "numpy", "msgspec"},
     "export": {"torch", "onnx", "onnxruntime", "numpy", "msgspec"},
-    "sweep": {"optuna", "sqlalchemy", "msgspec"},
+    "sweep": {"optuna", "sqlalchemy", "psycopg", "msgspec"},
+    "fit": {"torch", "msgspec"},
     "cli": {"click", "rich", "msgspec", "psutil"},
 }
 ROOMS = (
@@ -97,8 +104,8 @@ ROOMS = (
 """The rooms of measure, each resting only on those before it."""
 IMPORTED_LAZILY = {
     "cli/progress.py", "cli/tables.py", "cli/compare/table.py", "cli/generate/output.py",
-    "cli/generate/request.py", "cli/deploy/output.py", "cli/sweep/output.py",
-    "cli/serve/starting.py",
+    "cli/generate/request.py", "cli/deploy/output.py", "cli/sweep/output.py", "cli/sweep/table.py",
+    "cli/serve/starting.py", "cli/plan/output.py",
 }  # fmt: skip
 """Heavy modules of cli, most of which draw; they are imported inside functions only."""
 

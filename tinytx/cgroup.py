@@ -115,6 +115,12 @@ def quota_name(root: Path = ROOT) -> str:
     return "" if granted is None else f"{granted:.2f}"
 
 
+def kills(folder: Path) -> int | None:
+    """How many processes of a group the kernel has killed for want of memory."""
+    told = _keyed(folder / "memory.events", "oom_kill")
+    return _keyed(folder / "memory.oom_control", "oom_kill") if told is None else told
+
+
 def find_chain(controller: str, root: Path = ROOT) -> Chain | None:
     """The groups of ``controller`` that hold this process; None where it is in none."""
     for line in _text(root / "proc/self/cgroup").splitlines():

@@ -22,6 +22,7 @@ Fraction = Annotated[float, Meta(ge=0.0, lt=1.0)]
 
 MAX_PARAMETERS = 2_450_000
 HEAD_MULTIPLE = 16  # what onnxruntime's attention with rotary positions accepts
+PLAN_SCHEMA = 1  # of the table [plan] that `tinytx plan` writes above the settings
 
 
 class CorpusSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -125,6 +126,9 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     """AdamW's decay of the second moment."""
     gradient_clip: Annotated[float, Meta(gt=0.0)] = 1.0
     """The largest global norm of the gradient."""
+    time_limit: Annotated[float, Meta(ge=0.0)] = 0.0
+    """Seconds for the whole run, preparing included, 0 for no limit: where the steps turn out too
+    slow for it, the schedule is shortened so that it ends in time, at its floor."""
     dropout: Fraction = 0.1
     """Share of each residual branch's channels that is dropped, per sequence, in training."""
     pair_dropout: Fraction = 0.2
@@ -189,6 +193,7 @@ def load_settings(
     layers: list[tuple[str, Mapping[str, Mapping[str, Any]]]] = [("the preset", preset or {})]
     if file is not None:
         document = read_config(file)
+        _take_plan(document, file)
         if searching:
             document.pop("search", None)
         layers.append((str(file), document))
@@ -242,6 +247,17 @@ def read_config(file: Path) -> dict[str, Any]:
         raise UsageError(f"--config {file} is not UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--config {file} is not valid TOML: {error}") from error
+
+
+def _take_plan(document: dict[str, Any], file: Path) -> None:
+    """Leave out what a plan says about itself; the rest of it are settings."""
+    plan = document.pop("plan", None)
+    schema = plan.get("schema") if isinstance(plan, dict) else None
+    if plan is not None and schema != PLAN_SCHEMA:
+        raise UsageError(
+            f"{file} is a plan of schema {schema!r}, and this tinytx reads schema {PLAN_SCHEMA}",
+            "make it again with `tinytx plan`, or take its table [plan] out",
+        )
 
 
 def _assignment(text: str) -> dict[str, dict[str, Any]]:

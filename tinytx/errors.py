@@ -17,7 +17,8 @@
     │   └── TrustError       9   a release's signature or statement does not allow it here
     ├── DeviceError         10   a device cannot be reached, or its store cannot be used
     ├── UsageError          64   a wrong flag, setting or argument
-    │   └── OverwriteRefused 64  something is there that nobody said may be replaced
+    │   ├── OverwriteRefused 64  something is there that nobody said may be replaced
+    │   └── PlanError       64   no model fits the time, the device and the text
     └── Interrupted        130   Ctrl-C or SIGTERM
 
 Anything else that reaches the top is a bug in tinytx and ends with 70.
@@ -142,6 +143,10 @@ class UsageError(TinytxError):
 
 class OverwriteRefused(UsageError):
     """An earlier run's work is there, and nobody said that it may be replaced."""
+
+
+class PlanError(UsageError):
+    """No model fits what was asked: the time, the device's budgets, the text, this machine."""
 
 
 class Interrupted(TinytxError):

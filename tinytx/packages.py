@@ -24,6 +24,7 @@ REQUIREMENTS = {
     "optuna": "optuna>=5",
     "prometheus_client": "prometheus_client>=0.26",
     "psutil": "psutil>=5.9",
+    "psycopg": "psycopg[binary]>=3.2",
     "rich": "rich>=13",
     "sentencepiece": "sentencepiece>=0.2.1",
     "sqlalchemy": "sqlalchemy>=2",

@@ -72,6 +72,11 @@ class Workspace:
         return self.root / "training_metrics.json"
 
     @property
+    def plan(self) -> Path:
+        """The settings that were chosen for a run, as ``tinytx train --config`` reads them."""
+        return self.root / "plan.toml"
+
+    @property
     def tensorboard(self) -> Path:
         return self.root / "tensorboard"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tinytx.cli.main import run
-from tinytx.cli.sweep.command import seconds
+from tinytx.cli.sweep.asked import seconds
 from tinytx.errors import UsageError
 
 Shown = pytest.CaptureFixture[str]
@@ -102,6 +102,85 @@ def test_without_optuna_it_ends_with_1_and_the_command_that_installs_it(
     assert said == "tinytx: `tinytx sweep` needs optuna, which is not installed"
     assert remedy.startswith("  -> ")
     assert remedy.endswith(" -m pip install 'optuna>=5'")
+
+
+LAYERS = ["--search", "model.layers=1,2"]
+SERVER = ["--storage", "postgresql://tx@127.0.0.1:1/db"]
+WRONG_TOGETHER = [
+    (["--join"], "--join belongs to a search in a database"),
+    (["--worker", "pi", *LAYERS], "--worker belongs to a search in a database"),
+    (["--storage-password-file", "f", *LAYERS], "--storage-password-file belongs to"),
+    (["--storage", "mysql://tx:sesame@h/db", *LAYERS], "not mysql://"),
+    (["--storage", "postgresql://tx:sesame@h/db", *LAYERS], "--storage holds a password"),
+    (["--storage", "host=h password=sesame", *LAYERS], "takes an address like postgresql://"),
+    ([*SERVER, "--storage-password-file", "none", *LAYERS], "No such file"),
+    ([*SERVER, "--overwrite", *LAYERS], "--overwrite is not for a search in a database"),
+    ([*SERVER, "--grace", "1s", *LAYERS], "--grace must be at least 6s"),
+    ([*SERVER, "--grace", "soon", *LAYERS], "--grace 'soon' is no time"),
+    ([*SERVER, "--join", "--trials", "3"], "--trials and --join"),
+    ([*SERVER, "--join", "--preset", "quick"], "--preset and --join"),
+    ([*SERVER], "there is nothing to search"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG_TOGETHER)
+def test_what_makes_no_sense_with_a_database_ends_with_64_and_tells_no_password(
+    tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    pretend_psycopg(monkeypatch)
+    assert run(["sweep", "--output-dir", str(tmp_path / "out"), *arguments]) == 64
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert "sesame" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def pretend_psycopg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is to be connected to: a machine without the driver tells the same."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: found("json" if name == "psycopg" else name)
+    )
+    monkeypatch.setattr("tinytx.sweep.shared.database.Postgres", lambda address: None)
+
+
+def test_an_address_in_the_environment_may_hold_a_password_and_is_the_default(
+    tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_psycopg(monkeypatch)
+    monkeypatch.setenv("TINYTX_STORAGE", "postgresql://tx:sesame@h/db")
+    assert run(["sweep", *LAYERS, "--overwrite"]) == 64
+    assert "--overwrite is not for a search in a database" in capsys.readouterr().err
+    monkeypatch.setenv("TINYTX_STORAGE", "mysql://tx:sesame@h/db")
+    assert run(["sweep", *LAYERS]) == 64
+    err = capsys.readouterr().err
+    assert err.startswith("tinytx: TINYTX_STORAGE takes an address like")
+    assert "sesame" not in err
+
+
+def test_without_the_driver_it_ends_with_1_and_the_command_that_installs_it(
+    capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "psycopg" else found(name)
+    )
+    assert run(["sweep", *LAYERS, *SERVER]) == 1
+    said, remedy = capsys.readouterr().err.splitlines()
+    assert said == "tinytx: `tinytx sweep --storage` needs psycopg, which is not installed"
+    assert remedy.endswith("'psycopg[binary]>=3.2'")
+
+
+def test_a_server_that_is_not_there_ends_with_1_and_what_to_look_at(
+    tmp_path: Path, capsys: Shown
+) -> None:
+    pytest.importorskip("psycopg", reason="the driver is in the extra sweep-shared")
+    assert run(["sweep", *LAYERS, *SERVER, "--output-dir", str(tmp_path / "out")]) == 1
+    said, remedy = capsys.readouterr().err.splitlines()
+    assert said.startswith("tinytx: cannot use the database postgresql://tx@127.0.0.1:1/db: ")
+    assert "Connection refused" in said
+    assert "pg_isready" in remedy
 
 
 @pytest.mark.parametrize(("text", "expected"), [("90s", 90), ("30m", 1_800), ("1.5h", 5_400)])

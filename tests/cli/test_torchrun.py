@@ -101,10 +101,10 @@ def test_a_gpu_that_is_not_there_is_a_missing_prerequisite(tmp_path: Path, capsy
 
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    assert run(["train", "--device", "cuda", "--output-dir", str(tmp_path)]) == 1
+    assert run(["train", "--training-device", "cuda", "--output-dir", str(tmp_path)]) == 1
     assert "training.device is cuda, and PyTorch finds no GPU here" in capsys.readouterr().err
-    assert run(["train", "--device", "tpu", "--output-dir", str(tmp_path)]) == 64
-    assert "--device" in capsys.readouterr().err
+    assert run(["train", "--training-device", "tpu", "--output-dir", str(tmp_path)]) == 64
+    assert "--training-device" in capsys.readouterr().err
 
 
 def test_a_text_that_is_missing_ends_all_processes_with_2_said_once_and_for_good(

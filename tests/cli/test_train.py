@@ -288,7 +288,7 @@ def test_resume_from_a_model_in_the_place_of_a_run_ends_with_4(
 def test_resume_with_another_seed_names_the_difference(
     unfinished: Path, same: list[str], capsys: Shown
 ) -> None:
-    names = ["optimizer", "random", "step", "loss_sum", "epoch_seconds", "best", "metrics"]
+    names = ["optimizer", "random", "step", "loss_sum", "epoch_seconds", "best", "metrics", "pace"]
     state = {**checkpoint.load(unfinished / "best_model.pt"), **dict.fromkeys(names, 0)}
     checkpoint.save(unfinished / "last_checkpoint.pt", state)
     arguments = [*same, "--output-dir", str(unfinished), "--resume", "--seed", "5"]

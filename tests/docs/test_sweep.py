@@ -55,7 +55,8 @@ def test_the_line_that_trains_in_full_is_a_command_of_today() -> None:
     (line,) = re.findall(r"in full: tinytx train ((?:.|\n {8})+)", REAL)
     words = shlex.split(line.replace("\n", " "))
     assert words[:2] == ["--output-dir", "sweep/full"]
-    assert set(words[2::2]) == {"--set"}
-    settings = load_settings(assignments=words[3::2])
+    assert words[-2:] == ["--preset", "balanced"]
+    assert set(words[2:-2:2]) == {"--set"}
+    settings = load_settings(assignments=words[3:-2:2])
     assert settings.corpus.train_bytes == 200_000
     assert settings.parameters <= MAX_PARAMETERS

@@ -18,6 +18,7 @@ def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Devices
     made = Devices(folder)
     monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("TINYTX_DEVICES", str(made.file))
+    monkeypatch.setenv("TINYTX_STATE_DIR", str(folder / "state"))
     monkeypatch.setattr(link, "WAITS", (0.1, 0.1, 0.2))
     yield made
     made.close()

@@ -5,17 +5,24 @@ import os
 import signal
 import subprocess
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.remote.bundles import with_file
 from tests.remote.device import Devices
+from tinytx import __version__
 from tinytx.bundle import Bundle
 from tinytx.cli.main import run
+from tinytx.errors import TrustError
+from tinytx.release.statement import parse, unseal
 from tinytx.remote import link
+from tinytx.remote.answers import Status
 from tinytx.remote.devices import chosen, load
+from tinytx.remote.statement import Signer
 from tinytx.remote.transfer import Transfer
 from tinytx.remote.troubles import Refused
 
@@ -71,16 +78,23 @@ def test_a_proof_that_fails_ends_with_its_code_and_the_devices_after_it_are_not_
     assert {call["host"] for call in devices.calls()} == {"pi"}
 
 
+def keyed(devices: Devices, *names: str) -> Path:
+    """A key that these devices trust."""
+    key = devices.folder / "key"
+    keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)]
+    subprocess.run(keygen, check=True)
+    for name in names:
+        signers = devices.folder / f"stores/{name}/allowed_signers"
+        public = key.with_suffix(".pub").read_text()
+        signers.write_text(f'release namespaces="tinytx-release" {public}')
+    return key
+
+
 def test_a_device_that_wants_signatures_takes_what_is_signed_for_it_and_nothing_else(
     devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     devices.add("pi")
-    key = devices.folder / "key"
-    keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)]
-    subprocess.run(keygen, check=True)
-    public = key.with_suffix(".pub").read_text()
-    signers = devices.folder / "stores/pi/allowed_signers"
-    signers.write_text(f'release namespaces="tinytx-release" {public}')
+    key = keyed(devices, "pi")
     code, [told] = deploy(capsys, "pi", str(bundle))
     assert (code, told["end"], told["state"]) == (9, "failed", "rolled-back")
     assert "not signed" in told["why"]
@@ -94,6 +108,60 @@ def test_a_device_that_wants_signatures_takes_what_is_signed_for_it_and_nothing_
     secret = key.read_text().splitlines()[2]
     for path in (devices.folder / "stores/pi/journal", devices.folder / "calls"):
         assert secret not in path.read_text()
+
+
+def claiming(devices: Devices, name: str, serial: int) -> None:
+    """The device says once that it had a release of this number."""
+    machine = {"system": "linux", "architecture": os.uname().machine, "python": "3.11.2"}
+    release = {"id": "e" * 64, "state": "committed", "serial": serial}
+    told = {
+        "schema": 1, "tinytx": __version__, "releases": [release], "free_bytes": 10**9,
+        "machine": {**machine, "clock": datetime.now(UTC).isoformat()},
+    }  # fmt: skip
+    devices.plan(name, {"in": " status ", "before": True, "code": 0, "out": json.dumps(told)})
+
+
+def test_no_serial_number_is_signed_because_a_device_claims_one(
+    devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    devices.add("pi", "spare")
+    key = str(keyed(devices, "pi", "spare"))
+    claiming(devices, "pi", 2**53 - 2)
+    code, [told] = deploy(capsys, "pi", str(bundle), "--sign", key)
+    assert (code, told["end"]) == (9, "failed")
+    assert "pi says that it had the serial number 9,007,199,254,740,990, and" in told["why"]
+    assert "signed here with this key is 0:" in told["why"]
+    assert "--serial 9007199254740991" in told["remedy"]
+    assert devices.calls(" statement ") == devices.calls(" receive ") == []
+    code, [told] = deploy(capsys, "spare", str(bundle), "--sign", key)  # nothing of it is left
+    assert (code, told["end"]) == (0, "committed")
+    kept = (devices.folder / f"stores/spare/statements/{told['release']}.json").read_text()
+    assert '"serial": 1' in kept
+
+
+def test_a_serial_number_is_one_above_the_devices_as_far_as_this_key_has_signed_here_or_nearly(
+    devices: Devices, bundle: Path
+) -> None:
+    devices.add("pi")
+    [named] = chosen(["pi"], load(devices.file), devices.file)
+    key = keyed(devices)
+
+    def number(claimed: int, given: int | None = None) -> int:
+        machine = {"system": "linux", "architecture": "x86_64", "python": "3.11.2", "clock": ""}
+        release = {"id": "e" * 64, "state": "committed", "serial": claimed}
+        told = {"schema": 1, "tinytx": "0", "machine": machine, "releases": [release]}
+        status = msgspec.convert(told, Status)
+        envelope = Signer(key, Bundle(bundle).id, serial=given).envelope(named, status)
+        return parse(unseal(envelope).statement.encode()).serial
+
+    assert [number(1_000), number(7), number(2_001)] == [1_001, 8, 2_002]
+    with pytest.raises(TrustError, match=r"number 3,003, and the highest .* is 2,002"):
+        number(3_003)
+    assert number(3_003, 3_004) == 3_004
+    assert [number(3_003), number(-5)] == [3_004, 1]
+    (Path(os.environ["TINYTX_STATE_DIR"]) / "serials.json").write_text("{{")
+    with pytest.raises(TrustError, match="is 0:"):
+        number(3_003)
 
 
 def test_a_transfer_that_gets_nowhere_is_given_up_and_what_came_is_kept(
@@ -231,6 +299,7 @@ def test_words_that_make_no_sense_are_wrong_usage(
         (["spair", str(bundle)], "has no device 'spair'; did you mean 'spare'?"),
         (["pi", str(bundle), "--statement", "x", "--sign", "y"], "not both"),
         (["pi", str(bundle), "--sign", str(bundle.parent / "key")], "there is no key"),
+        (["pi", str(bundle), "--serial", "4"], "--serial goes with --sign KEY"),
         (["--prepare", "pi"], 'is of the way "plain"'),
     ):
         assert run(["deploy", *words]) == 64, words

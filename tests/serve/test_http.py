@@ -90,6 +90,44 @@ def test_a_client_that_goes_away_frees_its_slot_and_its_place_in_the_queue(
     stays.close()
 
 
+@pytest.mark.parametrize("size", [200, 200_000])
+@pytest.mark.parametrize("waits", [False, True], ids=["running", "waiting"])
+def test_a_client_that_has_sent_its_next_requests_and_goes_away_frees_its_slot(
+    slow: Server, size: int, waits: bool
+) -> None:
+    before = vanished(slow)
+    others = [sent(slow, {**ASKED, "max_tokens": 40, "n": 2})] if waits else []
+    if waits:
+        health_shows(slow, running=2, waiting=0)
+    goes = sent(slow, {**ASKED, "max_tokens": 40})
+    health_shows(slow, running=2 if waits else 1, waiting=int(waits))
+    goes.sendall((b"GET /health HTTP/1.1\r\nHost: [::1]\r\n\r\n" * 5_000)[:size])
+    time.sleep(0.05)  # the server has taken them, or as much as it takes
+    goes.close()
+    end = time.monotonic() + WAIT
+    while vanished(slow) == before:  # its text was not made to its end
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    for other in others:
+        other.close()
+    health_shows(slow, running=0, waiting=0)
+    assert not any("Traceback" in line for line in slow.said)
+
+
+def vanished(server: Server) -> int:
+    """Requests whose client had gone before their answer was there."""
+    return sum("/v1/completions 499" in line for line in server.said)
+
+
+def test_who_sends_far_more_than_its_request_gets_its_answer_and_no_other(slow: Server) -> None:
+    with sent(slow, {**ASKED, "max_tokens": 40}) as connection:
+        health_shows(slow, running=1)
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: [::1]\r\n\r\n" * 5_000)
+        answer = everything(connection)
+    assert answer.count(b"HTTP/1.1 ") == 1 and answer.startswith(b"HTTP/1.1 200 ")
+    assert b'"finish_reason":"length"' in answer
+
+
 def test_a_connection_on_which_nothing_comes_is_closed(slow: Server) -> None:
     with slow.connect() as connection:
         assert everything(connection) == b""

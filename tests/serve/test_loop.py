@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -270,3 +271,48 @@ def test_who_has_ended_is_answered_at_once_and_not_with_the_last_of_them(
         return seen
 
     assert asyncio.run(both())[0] == 3 and asyncio.run(both())[1] < 30
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(0.0, 2), (0.001, 4), (9.0, 19)])
+def test_the_longer_pieces_take_to_be_sent_the_fewer_they_are(
+    batch: Batch, engine: Engine, monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int
+) -> None:
+    """A step takes 1.1 ms here and a piece so many seconds: steps from one piece to the next."""
+    clock = Clock()
+    monkeypatch.setattr("tinytx.serve.loop.time", clock)
+    step = Batch.step
+
+    def timed(self: Batch, tokens: list[int]) -> object:
+        clock.now += 0.0011
+        return step(self, tokens)
+
+    monkeypatch.setattr(Batch, "step", timed)
+
+    async def stream() -> list[int]:
+        loop = Loop(batch, 10)
+        one = plain(engine, 41)
+        one.streamed = True
+        loop.submit([one])
+        running = asyncio.ensure_future(loop.run())
+        seen = []
+        while one.reason is None:
+            await one.news.wait()
+            one.news.clear()
+            seen.append(len(one.tokens))
+            clock.now += seconds
+        loop.drain()
+        await running
+        return seen
+
+    seen = asyncio.run(stream())
+    assert seen[-1] == 41
+    assert {after - before for before, after in pairwise(seen[:-1])} == {steps}
+
+
+class Clock:
+    """Stands where the loop looks at the time."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now

@@ -18,7 +18,8 @@ def test_the_full_command_has_the_trials_settings_and_the_usual_epochs(make_plan
     record = Record(number=0, outcome=Outcome.COMPLETE, params=params)
     words = shlex.split(full_command(plan, Path("my sweep"), record))
     assert words[:4] == ["tinytx", "train", "--output-dir", "my sweep/full"]
-    found = load_settings(assignments=words[5::2])
+    assert words[-2:] == ["--preset", "balanced"]
+    found = load_settings(assignments=words[5:-2:2])
     assert found.model == plan.settings_with(params).model
     assert found.corpus == plan.settings.corpus
     assert found.training.learning_rate == 0.0123456789

@@ -18,6 +18,7 @@ from tinytx.sweep import search
 from tinytx.sweep.protocol import Task
 from tinytx.sweep.records import Outcome, front_of
 from tinytx.sweep.search import run_sweep
+from tinytx.sweep.study import open_study
 
 LAYERS = "model.layers=1,2,3"
 
@@ -81,8 +82,8 @@ def test_a_trial_of_a_killed_sweep_is_noticed_and_tried_again_once(
     root: Path, make_plan, follower, formula
 ) -> None:
     run_sweep(make_plan(trials=1), root, follower, run=formula)
-    sweep = search.Sweep(make_plan(trials=2), root, follower, formula)
-    params = sweep._study.ask().params  # and then the process is gone
+    params = open_study(root / "sweep.db", make_plan(trials=2)).ask().params
+    # and then the process is gone
     for trials in (2, 3):
         records = run_sweep(make_plan(trials=trials), root, follower, run=formula)
     assert [r.params for r in records].count(params) == 2

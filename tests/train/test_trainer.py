@@ -15,7 +15,7 @@ import torch
 from tinytx import compiler
 from tinytx.config import Settings
 from tinytx.errors import CheckpointError, Interrupted, TrainingError
-from tinytx.train import checkpoint, speed, trainer
+from tinytx.train import checkpoint, speed, trainer, warming
 from tinytx.train.data import EpochOrder
 from tinytx.train.evaluate import Score
 from tinytx.train.job import Options, state_to_resume
@@ -329,7 +329,7 @@ def test_of_compiled_and_eager_steps_a_long_run_takes_the_faster_and_remembers_i
     assert again.compiled is job.compiled
     made = Trainer(again, recorder)
     assert len(asked) == (before + 2 if again.compiled else before)
-    monkeypatch.setattr(Trainer, "_pass_seconds", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(warming, "pass_seconds", lambda *_: pytest.fail("measured again"))
     made.warm_up()
     assert again.compiled is job.compiled
     assert make_job_in(make_settings(training__compile="on")).compiled  # the user's word

@@ -7,7 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 INPUT = "/root/input"
 REASON = "an emulated device"
 SETTLED = 400
+WORKSTATION = "10.0.2.2"
+"""This machine, as QEMU's network shows it to the guest."""
 DESCRIPTION = b"\x32\x03two"
 """ONNX: the model's field doc_string. It changes nothing but the file."""
 
@@ -32,7 +39,10 @@ class Device:
         self.ssh = machine.ssh
         self.bundles = _variants(bundle, machine.work / "bundles")
         self.devices = machine.work / "devices.toml"
-        self.devices.write_text('schema = 1\n[devices.vm]\nhost = "carrier"\nway = "systemd"\n')
+        self.devices.write_text(
+            'schema = 1\n[devices.vm]\nhost = "carrier"\nway = "systemd"\n'
+            '[devices.pi]\nhost = "pi"\nway = "systemd"\n'
+        )
 
     def prepare(self, *flags: str, check: bool = True) -> str:
         """``prepare.sh`` there, what it said."""
@@ -65,8 +75,27 @@ class Device:
             text=True, start_new_session=True,
         )  # fmt: skip
 
-    def deploy_words(self, name: str) -> tuple[str, ...]:
-        return ("deploy", "vm", str(self.bundles[name]), "--allow-invalid", REASON, "--json")
+    @contextmanager
+    def channel(self, name: str) -> Iterator[str]:
+        """A web server here that offers a release, signed, to a device that trusts the key; its
+        address as the device sees it."""
+        site, key = self.machine.work / "site", self.machine.built / "id_ed25519"
+        shutil.rmtree(site, ignore_errors=True)
+        words = ("publish", str(self.bundles[name]), str(site), "--key", str(key))
+        published = self.tinytx(*words)
+        assert published.returncode == 0, published.stderr
+        public = key.with_suffix(".pub").read_text().strip()
+        self.ssh(f"echo 'me {public}' >/var/lib/tinytx/allowed_signers")
+        handler = partial(SimpleHTTPRequestHandler, directory=str(site))
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            try:
+                yield f"http://{WORKSTATION}:{server.server_address[1]}"
+            finally:
+                server.shutdown()
+
+    def deploy_words(self, name: str, device: str = "vm") -> tuple[str, ...]:
+        return ("deploy", device, str(self.bundles[name]), "--allow-invalid", REASON, "--json")
 
     def deploy(self, name: str) -> "subprocess.CompletedProcess[str]":
         return self.tinytx(*self.deploy_words(name))

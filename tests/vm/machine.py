@@ -18,8 +18,11 @@ MEMORY_MB = 512
 """As the smallest Raspberry Pi has it."""
 PROCESSOR = "max"
 """It says of itself that it is emulated, so that a proof of speed there is INVALID by rule."""
-QUIET = "cryptomgr.notests mitigations=off modprobe.blacklist=kvm_amd,kvm_intel quiet"
-BOOT_SECONDS = 240
+# no_timer_check: the kernel takes the timer of a starved emulator for broken.
+QUIET = (
+    "cryptomgr.notests no_timer_check mitigations=off modprobe.blacklist=kvm_amd,kvm_intel quiet"
+)
+BOOT_SECONDS = 600
 
 
 def build(suite: str) -> Path:
@@ -75,7 +78,7 @@ class Machine:
         """Switch it on and wait until it answers; seconds. ``kernel``: further parameters."""
         forward = f"hostfwd=tcp:127.0.0.1:{self.port}-:22"
         words = [
-            "nice", "-n", "10", "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=96",
+            "qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=96",
             "-cpu", PROCESSOR, "-m", str(MEMORY_MB), "-smp", "2",
             "-kernel", str(self.built / "kernel"), "-initrd", str(self.built / "initrd"),
             "-append", f"root=/dev/vda rw console=ttyS0 net.ifnames=0 panic=-1 {QUIET} {kernel}",

@@ -13,6 +13,17 @@ SHORT = STILL + (
     "printf 'watch_seconds = 5\\ndeadline_seconds = 300\\n' >>/var/lib/tinytx/device.toml"
 )
 
+ONLY_SIZE = (
+    "cd /var/lib/tinytx && sed -i '/^budgets/d' device.toml && "
+    "printf 'budgets = \"/var/lib/tinytx/size.toml\"\\n' >>device.toml && printf 'schema = 1\\n"
+    '[budget.model_size]\\nat_most = 10\\nunit = "MB"\\n\' >size.toml && chmod 644 size.toml'
+)
+NOW = (
+    "cd /etc/systemd/system && mkdir -p tinytx-pull.timer.d && printf '[Timer]\\nOnBootSec=\\n"
+    "OnActiveSec=1s\\nRandomizedDelaySec=0\\nAccuracySec=1s\\n' >tinytx-pull.timer.d/now.conf && "
+    "systemctl daemon-reload && systemctl restart tinytx-pull.timer"
+)
+
 
 def prepared_by_its_script_twice(device: Device) -> str:
     """The second time nothing is changed."""
@@ -141,8 +152,41 @@ def a_release_that_exhausts_memory_is_taken_back(device: Device) -> str:
     assert after["current"] == before, after
     assert process.returncode != 0, out + err
     (line,) = (one for one in after["releases"] if one["id"] == device.id(new))
+    assert "the kernel killed the service for want of memory" in line["why"], line
     device.ssh(SHORT)
     return f"{log.splitlines()[-1]}; {line['state']}: {line['why']}; deploy: {process.returncode}"
+
+
+def pulled_by_the_timer(device: Device) -> str:
+    """The unit that the timer starts fetches a signed release from a web server of the workstation,
+    proves it (by its size: an emulated machine proves no speed) and has it committed."""
+    before = device.settled()["current"]
+    new = "two" if before == device.id("one") else "one"
+    with device.channel(new) as address:
+        said = device.prepare(WHEELS, f"--ssh-user carrier --pull {address}")
+        assert "tinytx-pull.timer" in said, said
+        device.ssh(ONLY_SIZE)
+        began = time.monotonic()
+        device.ssh(NOW)
+        while device.settled()["current"] == before:
+            assert time.monotonic() - began < 600, pull_log(device)
+            time.sleep(3)
+        took = time.monotonic() - began
+        told = device.settled()
+        assert told["current"] == device.id(new) == device.serves()
+        assert told["trust"] == "signatures"
+        device.ssh("systemctl start tinytx-pull.service")  # nothing new: it says so and ends well
+        again = pull_log(device).splitlines()[-1]
+    device.ssh(
+        "systemctl disable --now tinytx-pull.timer; rm -rf /etc/systemd/system/tinytx-pull.timer.d "
+        "/etc/tinytx/pull.env /var/lib/tinytx/allowed_signers; systemctl daemon-reload; "
+        "sed -i '/^budgets/d' /var/lib/tinytx/device.toml"
+    )
+    return f"committed {took:.0f} s after the timer began; again: {again}"
+
+
+def pull_log(device: Device) -> str:
+    return device.ssh("journalctl -b -o cat -u tinytx-pull.service").stdout.strip()
 
 
 def a_clock_of_the_past(device: Device) -> str:
@@ -202,6 +246,22 @@ def taken_away(device: Device) -> str:
     return "nothing is left"
 
 
+def prepared_over_ssh(device: Device) -> str:
+    """`tinytx deploy --prepare` on a bare machine, wheels fetched for it here, and a deployment."""
+    began = time.monotonic()
+    ended = device.tinytx("deploy", "--prepare", "pi", timeout=1800)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    took = time.monotonic() - began
+    assert "the service answers: empty" in ended.stderr, ended.stderr
+    again = device.tinytx("deploy", "--prepare", "pi", timeout=1800)
+    assert "nothing to change" in again.stderr, again.stderr
+    device.ssh(SHORT)
+    ended = device.tinytx(*device.deploy_words("one", "pi"))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert device.serves() == device.id("one")
+    return f"prepared in {took:.0f} s; a deployment ends committed"
+
+
 BEFORE = (
     prepared_by_its_script_twice,
     hardened_and_limited,
@@ -211,7 +271,8 @@ BEFORE = (
     connections_outlive_a_restart,
     no_start_limit_locks_the_way_back,
     a_release_that_exhausts_memory_is_taken_back,
+    pulled_by_the_timer,
     a_clock_of_the_past,
     a_kernel_without_the_memory_controller,
 )
-LAST = (taken_away,)
+LAST = (taken_away, prepared_over_ssh)

@@ -19,6 +19,7 @@ from tinytx.wording import printable
 COMMANDS = {
     "quickstart": "train, export, bench and sample: the whole chain on the built-in corpus",
     "train": "train a model: text in, checkpoint out",
+    "plan": "which model fits this time, this machine, that device",
     "sweep": "search settings for the best model that the budgets allow",
     "export": "turn the best checkpoint into a verified bundle",
     "bench": "measure a bundle and judge it against budgets",
@@ -37,7 +38,7 @@ COMMANDS = {
 }
 
 SEVERAL_FILES = {
-    *("train", "sweep", "bench", "compare", "generate", "serve", "release", "deploy"),
+    *("train", "plan", "sweep", "bench", "compare", "generate", "serve", "release", "deploy"),
 }
 """Commands that are a folder: the command itself is its ``command.py``."""
 

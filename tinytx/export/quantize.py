@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tinytx.bundle import ModelFacts
+from tinytx.bundle import ModelFacts, Precision
 from tinytx.export.graph import CONTRIB, GraphBuilder, Weights
+from tinytx.export.size import BITS, PRODUCT_BLOCK, row_block
 
 Float = NDArray[np.float32]
 Codes = NDArray[np.uint8]
@@ -68,16 +69,6 @@ def quantise(matrix: Float, bits: int, block: int) -> Quantised:
     return Quantised(codes, scales[..., 0].astype(np.float32), bits, columns)
 
 
-PRODUCT_BLOCK = 32
-"""Of the matrices and the head: a width that it does not divide is padded. Blocks of 16 take half
-again as long (docs/log/runtime.md, 2026-11-26)."""
-
-
-def row_block(width: int) -> int:
-    """Of the tables: 16 where 32 does not divide the width, since a lookup knows no padding."""
-    return 32 if width % 32 == 0 else 16
-
-
 @dataclass(frozen=True)
 class Recipe:
     """How many bits the weights of a variant have. The norms stay float32."""
@@ -90,7 +81,10 @@ class Recipe:
     """Of the tables whose rows enter the blocks."""
 
 
-RECIPES = {"int8": Recipe(8, 8, 8), "int4": Recipe(4, 8, 4)}
+RECIPES: dict[Precision, Recipe] = {
+    "int8": Recipe(*BITS["int8"]),
+    "int4": Recipe(*BITS["int4"]),
+}
 
 
 class QuantisedBuilder(GraphBuilder):

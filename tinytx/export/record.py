@@ -16,7 +16,8 @@ NAMES_AT_MOST = 20
 
 
 def training_record(metrics: Metrics) -> TrainingRecord:
-    """The part of a run's metrics that the training budget is judged by.
+    """The part of a run's metrics that the training budget is judged by: whole epochs only, since
+    the last one of a shortened run would pass for a fast one.
 
     Raises :class:`ExportError` when the metrics do not say how long the run should have been.
     """
@@ -24,11 +25,12 @@ def training_record(metrics: Metrics) -> TrainingRecord:
         wanted = metrics.config["training"]["epochs"]
     except (KeyError, TypeError) as error:
         raise ExportError("the training metrics hold no number of epochs") from error
+    whole = [epoch.seconds for epoch in metrics.epochs if epoch.part == 1]
     return TrainingRecord(
-        epochs=len(metrics.epochs),
-        epoch_seconds=[epoch.seconds for epoch in metrics.epochs],
+        epochs=len(whole),
+        epoch_seconds=whole,
         setup_seconds=metrics.setup_seconds,
-        complete=len(metrics.epochs) == wanted and metrics.interruptions == 0,
+        complete=len(whole) == wanted and metrics.interruptions == 0,
         machine={name: str(value) for name, value in metrics.machine.items()},
     )
 

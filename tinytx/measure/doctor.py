@@ -31,7 +31,7 @@ RUN_MEMORY = 100_000_000
 MEASURE_MEMORY = 150_000_000
 """The bench's own process and one worker of it."""
 WORK_MEMORY = 750_000_000
-"""What training takes by default at its first run, while torch.compile builds its kernels."""
+"""What the presets take in training at a first run, while torch.compile builds its kernels."""
 LEAST_WORK_MEMORY = 400_000_000
 """The same with the preset low-memory; exporting takes less."""
 CLOSE, RAISE = "close other programs", "raise that limit"
@@ -174,7 +174,7 @@ def check_memory(machine: Machine) -> Check:
         if usable < needed:
             remedy = f"{wider}: {needed / 1e6:,.0f} MB are needed"
             return Check(name="memory", ok=False, found=found, remedy=remedy, prevents=prevents)
-    found += f": by default training takes up to {WORK_MEMORY / 1e6:,.0f} MB"
+    found += f": training with a preset takes up to {WORK_MEMORY / 1e6:,.0f} MB"
     return Check(name="memory", ok=False, found=found, remedy="tinytx train --preset low-memory")
 
 

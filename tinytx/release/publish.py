@@ -22,7 +22,7 @@ from pathlib import Path
 from tinytx.bundle import Bundle, FileFacts, encode
 from tinytx.errors import DeviceError, TrustError, UsageError, os_errors_as
 from tinytx.files import read_bounded
-from tinytx.release import signing, statement
+from tinytx.release import serials, signing, statement
 from tinytx.release.statement import Statement, shown
 from tinytx.workspace import atomic_file, atomic_write, remove_leftovers
 
@@ -90,6 +90,8 @@ def publish(wish: Wish, now: datetime | None = None) -> Published:
             return Published(there.statement, signer, False, len(written), sum(written))
         made = _next_statement(wish, bundle.id, before, now)
         signature = signing.sign(encode(made), wish.key) if wish.key is not None else ""
+        if signer:
+            serials.signed(signer, made.serial)
         written = _put_files(bundle, wish.folder)
         _announce(wish, made, signature)
         return Published(made, signer, True, len(written), sum(written))

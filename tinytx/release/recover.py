@@ -11,9 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from tinytx.errors import DeviceError, os_errors_as
-from tinytx.release import clock, disk, lock, states, watching, wayback
+from tinytx.release import clock, disk, lock, memory, states, watching, wayback
 from tinytx.release.intake import tidy
 from tinytx.release.journal import Journal
+from tinytx.release.mend import mend
 from tinytx.release.rebuild import rebuild
 from tinytx.release.shorten import shorten
 from tinytx.release.store import Store, open_store
@@ -21,8 +22,6 @@ from tinytx.release.trial import MOST_ATTEMPTS, TWICE, finish_trial
 
 log = logging.getLogger(__name__)
 DIED = "the service ended while it served this release"
-GONE = "its folder is gone"
-PUT_BACK = "current did not lead to it any more and was put back"
 
 
 def recover(store: Store, journal: Journal, *, service_start: bool = False) -> list[str]:
@@ -42,7 +41,7 @@ def recover(store: Store, journal: Journal, *, service_start: bool = False) -> l
                 wayback.finish(store, journal, entry)
                 words.append(f"{entry.release[:12]} was rolled back: {entry.why}")
     words.append(settle(store, journal, service_start=service_start))
-    words.append(_mend_current(store, journal))
+    words.append(mend(store, journal))
     shorten(store, journal)
     return [each for each in words if each]
 
@@ -59,6 +58,7 @@ def at_service_start(folder: Path | None) -> list[str]:
         if ours:
             return recover(store, journal, service_start=True)
         words = [rebuild(store, journal), settle(store, journal, service_start=True)]
+        words.append(mend(store, journal))
         return [each for each in words if each]
 
 
@@ -106,8 +106,9 @@ def settle(store: Store, journal: Journal, *, service_start: bool = False) -> st
         if words := finish_trial(store, journal, trial):
             return words
         if service_start and _died(store, trial.release):
-            wayback.take_back(store, journal, trial.release, DIED)
-            return f"{trial.release[:12]} was rolled back: {DIED}"
+            why = memory.explained(store, journal.entries(), trial.release, DIED)
+            wayback.take_back(store, journal, trial.release, why)
+            return f"{trial.release[:12]} was rolled back: {why}"
         with lock.tried(store.watch_lock, "release recover") as nobody_watches:
             if not nobody_watches:
                 return ""
@@ -128,32 +129,6 @@ def _died(store: Store, release: str) -> bool:
         return bool(said["release"] == release and said["boot"] == clock.boot())
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _mend_current(store: Store, journal: Journal) -> str:
-    """A link that is gone or leads nowhere, because somebody removed it or a release by hand, or
-    copied the store without its links: it leads to what is in force again."""
-    with journal.locked():
-        entries = journal.entries()
-        current, accepted = store.target(store.current), states.committed(entries)
-        if current and store.release(current).is_dir():
-            return ""
-        if (trial := states.on_trial(entries)) is not None:
-            wayback.take_back(store, journal, trial.release, GONE)
-            return f"{trial.release[:12]} was rolled back: {GONE}"
-        wanted = accepted.release if accepted is not None else ""
-        if not current and not wanted:
-            return ""
-        if wanted and store.is_whole(wanted):
-            store.lead(store.current, wanted)
-            journal.add(wanted, "committed", "done", PUT_BACK, serial=accepted and accepted.serial)
-            return f"{wanted[:12]}: {PUT_BACK}"
-        gone, previous = wanted or current, store.target(store.previous)
-        to = previous if previous != gone and store.is_whole(previous) else ""
-        why = GONE if not store.release(gone).is_dir() else "it is damaged"
-        entry = journal.add(gone, "rolled-back", "begin", why, to=to, previous="")
-        wayback.finish(store, journal, entry)
-        return f"{gone[:12]} was rolled back: {why}"
 
 
 def _sweep(store: Store) -> None:

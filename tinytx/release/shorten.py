@@ -59,4 +59,5 @@ def _meaning(entries: list[Entry], here: set[str]) -> list[Any]:
     switch = states.switch_line(entries, release)
     told = [trial, accepted, switch, *states.pending(entries), *(last.get(each) for each in here)]
     lines = [entry and (entry.at, entry.release, entry.state, entry.phase) for entry in told]
-    return [lines, states.attempts(entries, release), [serials.get(each) for each in here]]
+    numbers = [serials.get(each) for each in here]
+    return [lines, states.attempts(entries, release), numbers, states.led(entries)]

@@ -80,6 +80,25 @@ def on_trial(entries: Iterable[Entry]) -> Entry | None:
     return None
 
 
+def led(entries: Iterable[Entry]) -> str | None:
+    """Where ``current`` leads, by the last line that moved it: an id, or empty for nothing; None
+    where no line did. A switch that is begun counts for nothing yet."""
+    found: str | None = None
+    came_from: dict[str, str] = {}
+    for entry in entries:
+        if entry.state == "switched" and "from" in entry.extra:
+            came_from[entry.release] = str(entry.extra["from"])
+        if entry.phase != "done":
+            continue
+        if entry.state in ("switched", "committed"):
+            found = entry.release
+        elif _took_back(entry):
+            found = str(entry.extra["to"])
+        elif entry.state == "rolled-back" and entry.release in ("", found):
+            found = came_from.get(entry.release, "")
+    return found
+
+
 def deployment(entries: Iterable[Entry]) -> Entry | None:
     """The newest line of what is on its way: the release on trial, else the last one begun."""
     lines = list(entries)

@@ -8,6 +8,7 @@ from tinytx import __version__
 from tinytx.errors import TinytxError
 from tinytx.release import clock, disk, journal, lock, states
 from tinytx.release.controller import IGNORED, memory_controller
+from tinytx.release.mend import differs
 from tinytx.release.policy import Policy
 from tinytx.release.states import Entry
 from tinytx.release.store import Store
@@ -27,6 +28,8 @@ def status(store: Store, notes: list[str]) -> dict[str, Any]:
         notes.append(f"the journal is damaged: {reading.damage}")
     policy = _policy(store, notes)
     entries = reading.entries
+    if words := differs(store, entries):
+        notes.append(words)
     notes += _transfers(store)
     if not memory_controller():
         notes.append(IGNORED)

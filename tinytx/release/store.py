@@ -5,6 +5,7 @@ current, previous   links to releases/ID
 incoming/           what is on its way: ID.manifest, SHA256.part, and SHA256 when it is whole
 statements/         ID.json and ID.json.sig: what was signed about a release
 proofs/ID.json      the report of the proof on this device
+out-of-memory       when the kernel last killed the service for that; its unit writes it
 journal             what was begun and done; see :mod:`tinytx.release.journal`
 device.toml, allowed_signers, revoked_keys    what a person edits
 """

@@ -14,9 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from tinytx.errors import TinytxError
-from tinytx.release import clock, health, lock, states, wayback
+from tinytx.release import clock, health, lock, memory, states, wayback
 from tinytx.release.journal import Journal
 from tinytx.release.judge import Judge
+from tinytx.release.mend import mend
 from tinytx.release.policy import Policy
 from tinytx.release.states import Entry
 from tinytx.release.store import Store
@@ -79,9 +80,9 @@ def watch(store: Store, *, once: bool, pause: float = PAUSE) -> None:
 
 
 def _keep_watch(store: Store, *, once: bool, pause: float) -> None:
-    seen: tuple[int, int] | None = None
+    seen: tuple[str, int, int] | None = None
     while True:
-        if seen != (now := _stamp(store.root / "journal")):
+        if seen != (now := (store.target(store.current), *_stamp(store.root / "journal"))):
             seen = now
             try:
                 decide(store, pause)
@@ -122,7 +123,8 @@ def decide(
         if not _is_on_trial(journal, release, switched):
             return
         if outcome:
-            wayback.take_back(store, journal, release, outcome)
+            why = memory.explained(store, journal.entries(), release, outcome)
+            wayback.take_back(store, journal, release, why)
             return
         journal.add(release, "watched", "done")
         wayback.commit(store, journal, release)
@@ -140,13 +142,14 @@ def _take_up(store: Store, journal: Journal) -> str:
         rebuild(store, journal)
         trial = states.on_trial(journal.entries())
         if trial is None or finish_trial(store, journal, trial):
+            mend(store, journal)
             return ""
         release = trial.release
         attempt = states.attempts(journal.entries(), release) + 1
         if attempt > MOST_ATTEMPTS:
             wayback.take_back(store, journal, release, TWICE)
             return ""
-        journal.add(release, "watched", "begin", attempt=attempt)
+        journal.add(release, "watched", "begin", attempt=attempt, kills=memory.kills(store))
         return release
 
 

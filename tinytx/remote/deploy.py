@@ -148,6 +148,7 @@ class Deployment:
 
     def _up_to_the_switch(self, status: Status, transfer: Transfer) -> None:
         named, release = self.link.named, self.release
+        envelope = self._envelope(status)
         offer = transfer.offer()
         lacking = sum(missing.size - missing.held for missing in offer.missing)
         if lacking and (error := checks.room_for(named, status, lacking)):
@@ -156,7 +157,7 @@ class Deployment:
         self._say(f"it lacks {files}, {counted(lacking, 'byte')}")
         transfer.send(offer)
         self.state = "received"
-        if (envelope := self._envelope(status)) is not None:
+        if envelope is not None:
             command = words.release(named.device, "statement", release)
             self.link.insist(command, Anything, source=envelope)
         steps: list[tuple[State, list[str], float]] = [
@@ -180,7 +181,7 @@ class Deployment:
 
     def _envelope(self, status: Status) -> bytes | None:
         if self.order.signer is not None:
-            return self.order.signer.envelope(status, self.link.named.device.group)
+            return self.order.signer.envelope(self.link.named, status)
         return self.order.envelope
 
     def _step(self, state: State, command: list[str], seconds: float) -> None:

@@ -1,8 +1,9 @@
 """Answers in OpenAI's form: completions whole and streamed, likelihoods, errors."""
 
 import codecs
-import json
 from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from tinytx.serve.forms import Choice, CompletionAnswer, ErrorAnswer, Finish, Logprobs, Usage
 from tinytx.serve.generation import Generation, Likelihood
@@ -94,7 +95,7 @@ def error(found: RequestError) -> ErrorAnswer:
 
 
 def dump(document: object) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return msgspec.json.encode(document)
 
 
 def event(document: object) -> bytes:

@@ -33,8 +33,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 def build(service: Service) -> Any:
     """The ASGI application."""
     routes = [
-        Route("/", _endpoint(service, front, open_to_all=True), methods=["GET"]),
+        # The first ones are looked at first, each with a regular expression.
         Route("/v1/completions", _endpoint(service, completions), methods=["POST"]),
+        Route("/", _endpoint(service, front, open_to_all=True), methods=["GET"]),
         Route("/v1/score", _endpoint(service, score), methods=["POST"]),
         Route("/v1/models", _endpoint(service, models), methods=["GET"]),
         Route("/v1/models/{name}", _endpoint(service, one_model), methods=["GET"]),

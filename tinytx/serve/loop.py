@@ -29,9 +29,12 @@ text has ended its turn comes at once. Whoever asks waits so much longer, while 
 RETURN = 0.05
 """Seconds for which whoever has been answered is expected back. While fewer texts run than did just
 before, the server has its turn after every step: who joins late runs longest alone."""
-PIECE = 0.002
-"""Seconds from one piece of a stream to the next: a client waits so much longer for a token, and a
-text of many tokens is sent in so many fewer pieces."""
+PIECE, MOST_PIECE = 0.002, 0.02
+"""Seconds from one piece of a stream to the next, at least and at most: a client waits so much
+longer for a token, and a text of many tokens is sent in so many fewer pieces."""
+TELLING = 4.0
+"""The model runs for so many times as long as the last pieces took to be sent, within those bounds:
+with 32 streams they took as long as the model."""
 
 
 class QueueFull(Exception):
@@ -48,7 +51,7 @@ class Loop:
     def __init__(self, batch: Batch, most_waiting: int, *, seconds: float = SLICE) -> None:
         """At most ``most_waiting`` generations wait for a slot. ``seconds``: of a slice."""
         self._most, self._most_at = 0, 0.0  # that ran at once lately, and when they last did
-        self._told = 0.0  # when streams were told that there is something new
+        self._tell_at = 0.0  # when streams are told next that there is something new
         self.batch, self.most_waiting, self._seconds = batch, most_waiting, seconds
         self.steps = self.step_rows = 0
         """Runs of the graph so far, and the rows of all of them together."""
@@ -110,8 +113,10 @@ class Loop:
                 continue
             now = time.monotonic()
             self._slice(now if self._expects(now) else now + self._seconds)
-            self._tell(now)
-            await asyncio.sleep(0)
+            if time.monotonic() < self._tell_at:
+                await asyncio.sleep(0)
+            else:
+                await self._tell()
 
     def _expects(self, now: float) -> bool:
         """Whether somebody is likely to ask again at once."""
@@ -119,14 +124,15 @@ class Loop:
             self._most, self._most_at = self.running, now
         return self.running < self._most
 
-    def _tell(self, now: float) -> None:
-        """Each stream sends what has come, every now and then."""
-        if now < self._told + PIECE:
-            return
-        self._told = now
+    async def _tell(self) -> None:
+        """Each stream sends what has come; the more that takes, the later they do again."""
         for generation in self._running:
             if generation.streamed:
                 generation.news.set()
+        began = time.monotonic()
+        await asyncio.sleep(0)
+        ended = time.monotonic()
+        self._tell_at = ended + min(max(TELLING * (ended - began), PIECE), MOST_PIECE)
 
     def _slice(self, until: float) -> None:
         """Run for a while; what goes wrong ends the texts that it hits, never the loop."""
@@ -208,7 +214,7 @@ class Loop:
             best: Ids = self._run(tokens).argmax(axis=1)
             taken.append(best)
             tokens = best
-        columns: list[list[int]] = np.stack(taken, axis=1).tolist()
+        columns: list[list[int]] = np.array(taken).T.tolist()
         for generation, column in zip(self._running, columns, strict=True):
             generation.extend(column)
         self._next = [column[-1] for column in columns]

@@ -2,11 +2,15 @@
 
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tinytx.serve import answers
 from tinytx.serve.requests import RequestError
 from tinytx.serve.service import too_many
+
+MOST_BEHIND = 65_536
+"""Bytes of further requests that wait on a connection while one is answered."""
 
 
 class Impatient(H11Protocol):
@@ -23,11 +27,31 @@ class Impatient(H11Protocol):
         if len(self.connections) > self.most:
             self._turn_away("503 Service Unavailable", too_many("too many connections are open"))
 
+    def data_received(self, data: bytes) -> None:
+        """What comes behind a request whose answer is not out waits for it, within a limit. More is
+        read and thrown away, since only who reads hears that a client has gone; the connection
+        ends with the answer that is under way, and those of later requests are not made."""
+        if self._answering and self.cycle.keep_alive:
+            waiting, _ = self.conn.trailing_data
+            self.cycle.keep_alive = len(waiting) + len(data) <= MOST_BEHIND
+        if not self._answering or self.cycle.keep_alive:
+            super().data_received(data)
+
+    @property
+    def _answering(self) -> bool:
+        """Whether a request is there to its last byte, and its answer is not."""
+        whole = self.conn.their_state is h11.DONE
+        return whole and self.cycle is not None and not self.cycle.response_complete
+
     def handle_events(self) -> None:
         super().handle_events()
+        if self._answering:  # uvicorn reads no more when there is more than the request
+            self.flow.resume_reading()
         if self.cycle is not None and not self.cycle.response_complete:
             self._silent.cancel()
-            self.scope["tinytx.abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+            told: dict[str, Any] = self.scope  # type: ignore[assignment]
+            told["tinytx.abort"] = self.transport.abort
+            told["tinytx.unsent"] = self.transport.get_write_buffer_size
 
     def _unsupported_upgrade_warning(self) -> None:
         """The request is answered as if it had asked for no other protocol, which is allowed;

@@ -68,11 +68,14 @@ class Store:
             return
         if not self._first:
             return
+        from tinytx.release import memory
+
         told = {
             "release": model.bundle.id,
             "pid": os.getpid(),
             "boot": _boot_id(),
             "since": int(model.since),
+            **memory.group(),
         }
         temporary = self.root / f".{SERVING}.{os.getpid()}"
         try:

@@ -19,6 +19,8 @@ import tinytx
 from tinytx.errors import TrainingError
 from tinytx.sweep.protocol import Done, Failed, Listen, Message, Task
 
+SECRETS = ("TINYTX_STORAGE", "PGPASSWORD")
+"""Variables of the environment that may hold a password."""
 COMMAND = (sys.executable, "-P", "-m", "tinytx.sweep.worker")
 
 
@@ -84,6 +86,8 @@ def _death(status: int, errors: IO[bytes]) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """This process's own, with this very tinytx first on the path."""
+    """This process's own, with this very tinytx first on the path, and without what opens the
+    database of a search: a trial has no use for it."""
+    own = {name: value for name, value in os.environ.items() if name not in SECRETS}
     paths = [str(Path(tinytx.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    return {**own, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}

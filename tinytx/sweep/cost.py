@@ -32,6 +32,14 @@ class CostModel:
 
     def __init__(self) -> None:
         self._known: dict[str, Cost] = {}
+        self._own_ns: float | None = None
+
+    def own_ns(self, tokenizer: Tokenizer) -> float:
+        """What the default shape's next token takes here: this machine's own speed. The engine
+        wants a tokenizer; any will do."""
+        if self._own_ns is None:
+            self._own_ns = measure(Settings(), tokenizer).next_token_ns
+        return self._own_ns
 
     def know(self, settings: Settings, cost: Cost) -> None:
         """What an earlier run of the sweep found."""

@@ -1,5 +1,6 @@
 """One trial from its settings to its record: reject what cannot fit, then train and watch."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,12 @@ from typing import Any
 import optuna
 
 from tinytx.config import Settings, as_dict
-from tinytx.errors import CorpusError, TinytxError, TokenizerError, UsageError
+from tinytx.errors import CorpusError, TinytxError, TokenizerError, TrainingError, UsageError
 from tinytx.sweep.budget import SETTINGS, Breach, check_budget, check_parameters
 from tinytx.sweep.cost import Cost, CostModel
-from tinytx.sweep.inputs import Inputs, discard, link_trial
+from tinytx.sweep.inputs import Inputs, OtherText, Prove, discard, link_trial
 from tinytx.sweep.plan import Plan
 from tinytx.sweep.protocol import Done, EpochEnd, Message, Pace, Run, StopTrial, Task
-from tinytx.sweep.pruner import FACTS
 from tinytx.sweep.records import Outcome, Record
 from tinytx.sweep.study import SweepStudy
 from tinytx.sweep.watch import Watch
@@ -38,13 +38,23 @@ class TooSlow(StopTrial):
         self.breach = breach
 
 
+def _check_finite(bits_per_byte: float) -> None:
+    """A trial of minus infinity would be the best of all for ever."""
+    if not math.isfinite(bits_per_byte):
+        raise TrainingError(f"the validation came to {bits_per_byte} bits per byte")
+
+
 class Evaluator:
     """Evaluates the trials of one study."""
 
-    def __init__(self, plan: Plan, root: Path, study: SweepStudy, watch: Watch, run: Run) -> None:
+    def __init__(
+        self, plan: Plan, root: Path, study: SweepStudy, watch: Watch, run: Run,
+        prove: Prove | None = None,
+    ) -> None:  # fmt: skip
         self.plan, self.root, self.study = plan, root, study
         self.watch, self._run = watch, run
-        self.inputs, self.costs = Inputs(root / "prepared", watch.reporter), CostModel()
+        self.inputs, self.costs = Inputs(root / "prepared", watch.reporter, prove), CostModel()
+        self.several_machines = prove is not None
 
     def workspace(self, number: int) -> Workspace:
         """Where a trial's model is, as long as it is on the front."""
@@ -62,13 +72,16 @@ class Evaluator:
         facts: dict[str, Any] = {}
         try:
             settings, prepared = self._prepare(trial, facts)
-            cost = self.costs.predict(settings, Tokenizer.load(prepared.tokenizer))
+            tokenizer = Tokenizer.load(prepared.tokenizer)
+            cost = self.costs.predict(settings, tokenizer)
             facts |= {"bytes": cost.bytes, "next_token_ns": cost.next_token_ns}
+            if self.several_machines:
+                facts |= {"relative_cost": cost.next_token_ns / self.costs.own_ns(tokenizer)}
             self._reject(check_budget(self.plan.budgets, "model_size", cost.bytes))
             self._reject(check_budget(self.plan.budgets, "next_token_p95", cost.next_token_ns))
         except Rejected as rejected:
             return self.study.finish_infeasible(trial, rejected.breach, facts)
-        trial.set_user_attr(FACTS, facts)  # the pruner reads them
+        self.study.describe(trial, facts)  # the pruner reads them
         space = self.workspace(trial.number)
         shutil.rmtree(space.root, ignore_errors=True)
         link_trial(prepared, space)
@@ -88,6 +101,8 @@ class Evaluator:
         self._reject(check_parameters(settings.parameters))
         try:
             return settings, self.inputs.prepare(settings)
+        except OtherText:
+            raise
         except (CorpusError, TokenizerError) as error:
             if not self.plan.searches_inputs:
                 raise
@@ -104,15 +119,16 @@ class Evaluator:
                 if breach is not None:
                     raise TooSlow(breach)
             elif isinstance(message, EpochEnd):
-                trial.report(message.bits_per_byte, message.epoch)
+                _check_finite(message.bits_per_byte)
                 self.watch.epoch(trial.number, message.epoch, message.bits_per_byte)
-                if trial.should_prune():
+                if self.study.report(trial, message.epoch, message.bits_per_byte):
                     raise StopTrial(f"at epoch {message.epoch}")
 
         try:
             done = self._run(
                 Task(settings=as_dict(without_folders(settings)), folder=str(space.root)), listen
             )
+            _check_finite(done.bits_per_byte)
         except TooSlow as slow:
             return self.study.finish_infeasible(trial, slow.breach, facts)
         except StopTrial as stop:
@@ -124,7 +140,7 @@ class Evaluator:
     def _complete(self, trial: optuna.Trial, done: Done, facts: dict[str, Any]) -> Record:
         mean = sum(done.epoch_seconds) / len(done.epoch_seconds)
         total = (20 * mean + done.setup_seconds) * 1e9
-        facts |= {"training_20_epochs_ns": total}
+        facts |= {"training_20_epochs_ns": total, "tokens_per_second": done.tokens_per_second}
         if (breach := self._training_budget(total)) is not None:
             return self.study.finish_infeasible(trial, breach, facts)
         facts |= {"bits_per_byte": done.bits_per_byte}

@@ -8,22 +8,30 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from tinytx.config import Settings, as_dict
-from tinytx.errors import TrainingError, os_errors_as
+from tinytx.errors import CorpusError, TrainingError, os_errors_as
 from tinytx.train.job import Options
 from tinytx.train.pipeline import Pipeline
 from tinytx.train.progress import Reporter
 from tinytx.workspace import Workspace
 
+Prove = Callable[[Settings, Workspace], None]
+"""Hears of a prepared folder before it is used. Raises :class:`OtherText`."""
+
+
+class OtherText(CorpusError):
+    """This machine's text is not the one that the others of a search train on."""
+
 
 class Inputs:
     """The prepared folders of a sweep."""
 
-    def __init__(self, root: Path, reporter: Reporter) -> None:
-        self._root, self._reporter = root, reporter
+    def __init__(self, root: Path, reporter: Reporter, prove: Prove | None = None) -> None:
+        self._root, self._reporter, self._prove = root, reporter, prove
         self._ready: set[Path] = set()
 
     def prepare(self, settings: Settings) -> Workspace:
@@ -32,13 +40,15 @@ class Inputs:
         Raises :class:`CorpusError` or :class:`TokenizerError`.
         """
         plain = as_dict(settings)
-        corpus, tokenizer = _digest(plain["corpus"]), _digest(plain["tokenizer"])
+        corpus, tokenizer = digest(plain["corpus"]), digest(plain["tokenizer"])
         space = Workspace(self._root / f"{corpus}-{tokenizer}")
         if space.root not in self._ready:
             self._take_corpus(space, corpus)
             pipeline = Pipeline(settings, space, Options(), self._reporter)
             pipeline.corpus()
             pipeline.tokenizer()
+            if self._prove is not None:
+                self._prove(settings, space)
             self._ready.add(space.root)
         return space
 
@@ -94,5 +104,6 @@ def _link_all(source: Workspace, target: Workspace, files: list[Path]) -> None:
                 shutil.copyfile(path, new)
 
 
-def _digest(document: object) -> str:
+def digest(document: object) -> str:
+    """A short name for whatever JSON can hold."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:12]

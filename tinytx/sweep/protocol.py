@@ -36,6 +36,8 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     epoch_seconds: list[float]
     """Validation and checkpoints included."""
     setup_seconds: float
+    tokens_per_second: float | None = None
+    """Of training, the mean over the epochs."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from optuna.pruners import BasePruner
 from optuna.study import Study
@@ -27,15 +28,17 @@ class FrontPruner(BasePruner):
         step, facts = trial.last_step, trial.user_attrs.get(FACTS)
         if len(finished) < STARTUP or step is None or facts is None or step >= facts["epochs"]:
             return False
-        rivals = [
-            other
-            for other in finished
-            if all(other.user_attrs[FACTS][key] <= facts[key] for key in ("bytes", "next_token_ns"))
-        ]
+        rivals = [other for other in finished if _size_and_cost(other.user_attrs[FACTS], facts)]
         if len(rivals) < LEAST_RIVALS:
             return False
         theirs = [_best_until(rival, step, facts["epochs"]) for rival in rivals]
         return min(trial.intermediate_values.values()) > statistics.median(theirs)
+
+
+def _size_and_cost(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
+    """Whether they are at most ours; times of two machines are compared as ``relative_cost``."""
+    cost = "relative_cost" if "relative_cost" in ours else "next_token_ns"
+    return bool(theirs["bytes"] <= ours["bytes"] and theirs[cost] <= ours[cost])
 
 
 def _best_until(trial: FrozenTrial, step: int, epochs: int) -> float:

@@ -1,6 +1,6 @@
 """What is known of each trial, and which trials are worth a second look."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeVar
@@ -49,6 +49,20 @@ class Record:
     """Projected from the trial's own epochs."""
     epochs: list[float] = field(default_factory=list)
     """Bits per byte after each epoch."""
+    tokens_per_second: float | None = None
+    """Of its training, the mean over the epochs, on the machine that trained it."""
+    worker: str = ""
+    """The machine that tried it, in a search on several; the times above are that machine's."""
+    relative_cost: float | None = None
+    """``next_token_ns`` as a multiple of what one fixed shape takes on the same machine, in a
+    search on several: what trials of different machines are compared by."""
+    retry_of: int | None = None
+    """The trial of the same settings that did not come to its end."""
+
+    @property
+    def cost(self) -> float | None:
+        """What its next token costs, comparable between all trials of the same search."""
+        return self.next_token_ns if self.relative_cost is None else self.relative_cost
 
 
 class Point(Protocol):
@@ -65,14 +79,15 @@ class Point(Protocol):
 P = TypeVar("P", bound=Point)
 
 
-def pareto_front(points: Sequence[P]) -> list[P]:
+def pareto_front(
+    points: Sequence[P], cost: Callable[[P], float | None] = lambda point: point.next_token_ns
+) -> list[P]:
     """The points that no other one beats: better somewhere and nowhere worse. Best quality first.
 
     Of equal points all stay. Points that lack a figure are left out.
     """
-    known = sorted(
-        (_figures(point), i) for i, point in enumerate(points) if None not in _raw(point)
-    )
+    raw = [(point.bits_per_byte, point.bytes, cost(point)) for point in points]
+    known = sorted((_figures(one), i) for i, one in enumerate(raw) if None not in one)
     front: list[tuple[tuple[float, float, float], int]] = []
     for figures, index in known:  # whoever could beat this one sorts before it
         if not any(_beats(other, figures) for other, _ in front):
@@ -82,17 +97,14 @@ def pareto_front(points: Sequence[P]) -> list[P]:
 
 def front_of(records: Sequence[Record]) -> list[Record]:
     """The Pareto front of the trials that were trained to their end within the budgets."""
-    return pareto_front([record for record in records if record.outcome is Outcome.COMPLETE])
+    complete = [record for record in records if record.outcome is Outcome.COMPLETE]
+    return pareto_front(complete, lambda record: record.cost)
 
 
 def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
-def _raw(point: Point) -> tuple[float | None, ...]:
-    return point.bits_per_byte, point.bytes, point.next_token_ns
-
-
-def _figures(point: Point) -> tuple[float, float, float]:
-    quality, size, cost = (float(figure or 0.0) for figure in _raw(point))
+def _figures(raw: tuple[float | None, ...]) -> tuple[float, float, float]:
+    quality, size, cost = (float(figure or 0.0) for figure in raw)
     return quality, size, cost

@@ -25,6 +25,7 @@ def full_command(plan: Plan, root: Path, record: Record) -> str:
                 continue
             if value != usual[section][key]:
                 words += ["--set", f"{name}={assignable(value)}"]
+    words += ["--preset", "balanced"]  # what is not named here is a default, and not to be chosen
     return shlex.join(words)
 
 

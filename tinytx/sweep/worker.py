@@ -4,6 +4,7 @@ When stdin ends, the sweep has gone, and this process goes at once: nobody wants
 """
 
 import os
+import statistics
 import sys
 import threading
 import time
@@ -39,7 +40,8 @@ def train(task: Task, listen: Listen) -> Done:
     metrics = pipeline.training(None)
     seconds = [epoch.seconds for epoch in metrics.epochs]
     best = min(epoch.val_bits_per_byte for epoch in metrics.epochs)
-    return Done(best, seconds, metrics.setup_seconds)
+    speed = statistics.fmean(epoch.tokens_per_second for epoch in metrics.epochs)
+    return Done(best, seconds, metrics.setup_seconds, speed)
 
 
 class Watcher(Reporter):

@@ -23,20 +23,23 @@ class Guard:
     def __init__(self, space: Workspace, options: Options) -> None:
         self.space, self.options = space, options
 
-    def check_settings(self, settings: Settings) -> None:
-        """Before anything is written. Raises :class:`OverwriteRefused`, or
-        :class:`CheckpointError` where ``--resume`` was asked for."""
+    def check_settings(self, settings: Settings | None) -> None:
+        """Before anything is written; None where the settings are not known before the text is.
+
+        Raises :class:`OverwriteRefused`, or :class:`CheckpointError` where ``--resume`` was asked
+        for."""
         if self.options.overwrite:
             return
         interrupted = self.space.last_checkpoint.exists()
         if interrupted and self.options.resume:
             state = checkpoint.load(self.space.last_checkpoint)
-            if difference := first_change(_config_of(state), settings):
+            if settings and (difference := first_change(_config_of(state), settings)):
                 raise self._another_run(difference)
         elif interrupted and not self.options.resume_if_possible:
             raise OverwriteRefused(f"{self.space.root} holds an interrupted run", RESUMABLE)
         elif (
-            not (interrupted or self.options.resume)
+            settings
+            and not (interrupted or self.options.resume)
             and (metrics := self._finished())
             and (difference := first_change(metrics.config, settings))
         ):

@@ -21,7 +21,7 @@ from tinytx.train.trainer import Job
 from tinytx.workspace import Workspace, sha256_file
 
 STATE = {"model", "settings", "hashes", "optimizer", "random", "epoch", "step", "loss_sum"}
-STATE |= {"epoch_seconds", "best", "metrics"}
+STATE |= {"epoch_seconds", "best", "metrics", "pace"}
 """What a checkpoint must hold to be continued from."""
 COMPARED = ("tokenizer", "model", "training")
 """The sections of the settings in which a checkpoint must agree with the run that resumes it."""

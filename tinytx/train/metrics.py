@@ -30,6 +30,9 @@ class EpochRecord(msgspec.Struct, kw_only=True, frozen=True):
     """Training alone."""
     others_busy: float | None = None
     """Cores that other programs kept busy meanwhile, on average, as far as the kernel tells."""
+    part: float = 1.0
+    """The share of the epoch's steps that were trained: below 1 in the last epoch of a run whose
+    schedule was shortened to end in time."""
 
 
 class Metrics(msgspec.Struct, kw_only=True):
@@ -46,6 +49,13 @@ class Metrics(msgspec.Struct, kw_only=True):
     """Before the first step: corpus, tokenizer, tokens, model."""
     interruptions: int = 0
     """How often the run was stopped and resumed."""
+    steps: int = 0
+    """Training steps that were done."""
+    planned_steps: int = 0
+    """Training steps that the epochs of ``config`` have; more than ``steps`` where the schedule was
+    shortened to end within ``training.time_limit``."""
+    seconds: float | None = None
+    """From the command to its last step, validation and checkpoints: of all parts of the run."""
     epochs: list[EpochRecord] = []
     best_epoch: int | None = None
     finished_at: str | None = None

@@ -137,8 +137,11 @@ class Optimizer:
             one.load_state_dict(state)
 
 
-def learning_rate(step: int, total: int, settings: Settings) -> float:
-    """Linear warm-up, then a cosine from the peak to its floor (arXiv 1608.03983, no restart)."""
+def learning_rate(step: float, total: int, settings: Settings) -> float:
+    """Linear warm-up, then a cosine from the peak to its floor (arXiv 1608.03983, no restart).
+
+    ``step`` is a place among ``total`` planned steps, between two of them in a shortened run.
+    """
     hyper = settings.training
     warmup = min(hyper.warmup_steps, total // 10)
     if step < warmup:

@@ -6,10 +6,10 @@
     4 training        best_model.pt, final_model.pt, training_metrics.json
     5 validation      load everything back, compare with a unigram model, draw a sample
 
+Where the settings are chosen for the text (``plan.toml``), that is done as soon as it is there.
 Each phase is skipped when its stamp shows that it was done with the same settings and inputs.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ import torch
 from tinytx.config import Settings, as_dict
 from tinytx.errors import CorpusError, TokenizerError, TrainingError, os_errors_as
 from tinytx.tokenizer import Tokenizer
-from tinytx.train import prerequisites
+from tinytx.train import pace, prerequisites
 from tinytx.train.corpus import source
 from tinytx.train.corpus.source import own_bits_per_byte
 from tinytx.train.corpus.text import check_plain
@@ -28,8 +28,10 @@ from tinytx.train.encoding import write_tokens
 from tinytx.train.follow import Leader
 from tinytx.train.guard import Guard
 from tinytx.train.job import Options, input_hashes, make_job, state_to_resume
+from tinytx.train.launch import check_batch
 from tinytx.train.memory import larger, peak_memory
 from tinytx.train.metrics import Judge, Metrics, now, read_metrics
+from tinytx.train.planning import Planner
 from tinytx.train.progress import Reporter
 from tinytx.train.speed import device_name, set_up_torch
 from tinytx.train.tokenizing import made_with, train_tokenizer
@@ -67,20 +69,23 @@ class Pipeline:
         options: Options,
         reporter: Reporter,
         leader: Leader | None = None,
+        began: float | None = None,
+        planner: Planner | None = None,
     ) -> None:
         self.settings, self.workspace = settings, workspace
         self.options, self.reporter = options, reporter
         self.leader = leader or Leader(alone(settings.training.device))
         self.group = self.leader.group
+        self.planner = planner
         self.guard = Guard(workspace, options)
         self.skipped: list[str] = []
-        self._began = time.perf_counter()
+        self._began = pace.clock() if began is None else began  # when the command did
 
     def run(self, judge: Judge | None = None) -> TrainingResult:
         """All five phases. ``judge`` fills in the ``budgets`` of the metrics."""
         phases: list[tuple[str, Callable[[], Any]]] = [
             ("prerequisites", self.prerequisites),
-            ("corpus", self.corpus),
+            ("corpus", self.text_and_plan),
             ("tokenizer", self.tokenizer),
             ("training", lambda: self.training(judge)),
             ("validation", self.validation),
@@ -98,8 +103,20 @@ class Pipeline:
     def prerequisites(self) -> None:
         for line in prerequisites.check(self.workspace.root):
             self.reporter.note(line)
-        self.guard.check_settings(self.settings)
+        known: Settings | None = self.settings
+        if self.planner and (known := self.planner.known(self.workspace)):
+            self.settings = known
+        self.guard.check_settings(known)
         remove_leftovers(self.workspace.root)
+
+    def text_and_plan(self) -> None:
+        """The corpus and, where the settings are to be chosen for it, ``plan.toml``."""
+        self.corpus()
+        if self.planner:
+            self.settings = self.planner.settle(self.workspace, self.reporter)
+            self.guard.check_settings(self.settings)
+            check_batch(self.settings.training.batch_size, self.group.world)
+            self.planner.keep(self.workspace)
 
     def corpus(self) -> None:
         """``corpus/train.txt``, ``corpus/val.txt`` and ``corpus/corpus.json``."""
@@ -198,6 +215,7 @@ class Pipeline:
         if state is None:
             self.guard.check_models()
         job = make_job(self.settings, space, hashes, state, self.group)
+        job.began = self._began
         self.leader.begin(job, resumed=state is not None)
         trainer = Trainer(job, self.reporter, self.group)
         if state is not None:
@@ -214,11 +232,11 @@ class Pipeline:
             self.reporter.note("compiling (once per machine and model shape, up to a minute)")
         trainer.warm_up()
         if state is None:
-            job.metrics.setup_seconds = time.perf_counter() - self._began
-        self.reporter.note(f"{time.perf_counter() - self._began:.1f} s before the first step")
+            job.metrics.setup_seconds = pace.clock() - self._began
+        self.reporter.note(f"{pace.clock() - self._began:.1f} s before the first step")
         metrics = trainer.run()
         self.group.leave()
-        metrics.finished_at = now()
+        metrics.finished_at, metrics.seconds = now(), trainer.pace.spent()
         metrics.peak_memory_bytes = larger(metrics.peak_memory_bytes, peak_memory())
         if metrics.peak_memory_bytes is not None:
             self.reporter.note(f"peak memory {metrics.peak_memory_bytes / 1e6:.0f} MB")

@@ -98,7 +98,7 @@ def choose_device(setting: str, launch: Launch) -> torch.device:
         raise PrerequisiteError(
             f"training.device is cuda, and PyTorch finds {found or 'no'} GPU here for "
             f"{launch.local_world} process{'es' if launch.local_world > 1 else ''}",
-            "use --device cpu, or install PyTorch for CUDA and a GPU's driver",
+            "use --training-device cpu, or install PyTorch for CUDA and a GPU's driver",
         )
     if setting == "cpu" or found < launch.local_world:
         return CPU

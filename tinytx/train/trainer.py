@@ -8,18 +8,18 @@ the data order is a function of the seed and the epoch.
 import math
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
-from tinytx import compiler
 from tinytx.cgroup import usable_cores
 from tinytx.config import Settings
 from tinytx.errors import CheckpointError, Interrupted, TrainingError
-from tinytx.train import checkpoint
+from tinytx.train import checkpoint, pace
 from tinytx.train.compiling import compiled_loss
 from tinytx.train.data import EpochOrder, Tokens
 from tinytx.train.distributed import ALONE, Group, LossFunction
@@ -28,14 +28,14 @@ from tinytx.train.memory import larger, peak_memory
 from tinytx.train.metrics import EpochRecord, Metrics, metrics_to_plain
 from tinytx.train.model import Transformer
 from tinytx.train.optimizer import Optimizer, learning_rate
+from tinytx.train.pace import Pace, PaceState
 from tinytx.train.progress import Reporter, StepReport
 from tinytx.train.signals import StopRequest
-from tinytx.train.speed import faster_form, known_form
 from tinytx.train.waiting import Waiting
+from tinytx.train.warming import first_line, warm_up
 from tinytx.workspace import Workspace
 
 CHECKPOINT_SECONDS = 60.0
-PASSES_TIMED = 5
 
 
 @dataclass
@@ -52,6 +52,8 @@ class Job:
     metrics: Metrics
     precision: torch.dtype = torch.float32
     compiled: bool = False
+    began: float = field(default_factory=lambda: pace.clock())
+    """When the command began, by the clock of ``pace.py``."""
 
 
 class Trainer:
@@ -74,103 +76,62 @@ class Trainer:
         group.prepare(self.model)
         self.optimizer = Optimizer(self.model, job.settings, job.precision)
         self.loss: LossFunction = self.model.loss
-        self._failed = ""  # why there are no compiled steps
+        self.failed = ""  # why there are no compiled steps
         if job.compiled:
             try:
                 self.loss = compiled_loss(self.model, reporter.note)
             except Exception as error:  # without a folder for temporary files, for example
-                self._failed = _first_line(error)
+                self.failed = first_line(error)
         self.epoch = 0  # epochs finished
         self.step = 0  # steps finished in the epoch under way
         self.loss_sum = 0.0  # over those steps
         self._began = time.perf_counter()
         self.epoch_seconds = 0.0  # spent in the epoch under way, before the last resume
-        self.steps_in = [self._order(e).steps for e in range(self.hyper.epochs)]
+        self.steps_in = [self.order_of(e).steps for e in range(self.hyper.epochs)]
         self.total_steps = sum(self.steps_in)
+        tokens_in_step = self.hyper.batch_size * self.length
+        share = len(job.val_tokens) / tokens_in_step
+        self.pace = Pace(self.hyper.time_limit, self.steps_in, share, job.began, group)
         self.best = math.inf
         self.waiting = Waiting(torch.get_num_threads(), usable_cores())
 
     def warm_up(self) -> None:
-        """A few forward and backward passes that change nothing: torch.compile builds its kernels
-        now, so that no epoch's time contains it. Goes on eagerly when it cannot, or when a fresh
-        run that may choose finds its kernels to be slower."""
-        random, failed, eager = torch.get_rng_state(), self._failed, 0.0
-        inputs, targets = self._batch(self._order(self.epoch), 0)
-        batch = inputs[: self.at_once], targets[: self.at_once]
-        if undecided := self._may_choose_form():
-            eager = self._pass_seconds(self.model.loss, batch)
-        try:
-            self._loss(*batch).backward()  # type: ignore[no-untyped-call]
-            if self.job.compiled:  # validation's kernels as well
-                self.model.eval()
-                with torch.no_grad():
-                    self._loss(*batch)
-        except Exception as error:  # a broken compiler shows itself in many ways
-            if not self.job.compiled:
-                raise
-            failed = _first_line(error)
-        self.model.train()
-        if self.group.any(bool(failed)):
-            reason = (failed and (compiler.problem() or failed)) or "it fails in another process"
-            self.reporter.warn(f"torch.compile does not work here, going on without: {reason}")
-            self._go_on_eagerly(reason)
-        elif self.group.any(undecided and self._eager_is_faster(eager, batch)):
-            reason = "steps are faster without torch.compile here"
-            self.reporter.note(f"{reason}: going on without")
-            self._go_on_eagerly(reason)
-        self.model.zero_grad(set_to_none=True)
-        torch.set_rng_state(random)
-
-    def _may_choose_form(self) -> bool:
-        """Whether it is open to this run if compiled kernels are the faster ones: a run that goes
-        on keeps its form, since another one rounds differently."""
-        job, auto = self.job, self.hyper.compile == "auto"
-        fresh = not job.metrics.interruptions and self.group.device.type == "cpu"
-        return auto and fresh and job.compiled and not known_form(job.settings, job.precision)
-
-    def _eager_is_faster(self, eager: float, batch: tuple[Tensor, Tensor]) -> bool:
-        def compiled() -> float:
-            return self._pass_seconds(self.loss, batch)
-
-        return faster_form(self.job.settings, self.job.precision, eager, compiled) == "eager"
-
-    def _pass_seconds(self, loss: LossFunction, batch: tuple[Tensor, Tensor]) -> float:
-        """The best time of a forward and backward pass."""
-        seconds = []
-        for _ in range(PASSES_TIMED):
-            began = time.perf_counter()
-            self._loss(*batch, loss).backward()  # type: ignore[no-untyped-call]
-            seconds.append(time.perf_counter() - began)
-        return min(seconds)
-
-    def _go_on_eagerly(self, reason: str) -> None:
-        self.job.compiled, self.loss = False, self.model.loss
-        self.job.metrics.machine |= {"compiled": False, "eager_because": reason}
+        """Passes that change nothing, so that no epoch's time contains what the first ones cost."""
+        warm_up(self)
 
     def run(self) -> Metrics:
         """Train to the end. Raises :class:`Interrupted` after a checkpoint, or
         :class:`TrainingError` when the loss is no longer a finite number."""
         self.model.train()
         self.loss = self.group.wrap(self.model, self.loss)
-        if self.group.job and not self._steps_done():
+        if self.group.job and not self.pace.done:
             self._save_state()  # for torchrun to start from again
-        self.reporter.begin(self.job.metrics.run_id, self._steps_done())
+        self.reporter.begin(self.job.metrics.run_id, self.pace.done)
         self.waiting.begin()
+        self.pace.begin()
         with StopRequest() as stop, closing(self.waiting):
-            while self.epoch < self.hyper.epochs:
+            while not self.finished:
                 self._run_epoch(stop)
         self._save(self.job.workspace.final_model, self._model_content())
         if self.group.any(stop.requested):  # in the last validation, whose state is saved
             raise Interrupted("interrupted; the run so far is saved")
         return self.job.metrics
 
+    @property
+    def finished(self) -> bool:
+        """Whether the schedule has been run through and its last epoch validated."""
+        return self.epoch == self.hyper.epochs or (self.pace.over and not self.step)
+
     def _run_epoch(self, stop: StopRequest) -> None:
-        order = self._order(self.epoch)
+        order = self.order_of(self.epoch)
         began = saved = self._began = time.perf_counter()
         tokens_here = 0
-        while self.step < order.steps:
-            loss = self._train_step(*self._batch(order, self.step), stop)
+        while self.step < order.steps and not self.pace.over:
+            if told := self.pace.advance():
+                self.reporter.note(told)
+            loss = self._train_step(*self.batch_of(order, self.step), stop)
             self.step += 1
+            self.pace.stepped()
             self.loss_sum += loss
             tokens_here += self.hyper.batch_size * self.length
             now = time.perf_counter()
@@ -182,17 +143,20 @@ class Trainer:
                 self.group.any(False)  # nobody ends before the state is saved
                 raise Interrupted("interrupted; the run so far is saved")
             if now - saved > CHECKPOINT_SECONDS:
-                self._save_state()
+                with self.pace.apart():
+                    self._save_state()
                 saved = now
-        tokens = self.hyper.batch_size * self.length * order.steps
-        self._finish_epoch(order.steps, tokens / self._seconds_in_epoch())
+        tokens = self.hyper.batch_size * self.length * self.step
+        rate = tokens / self._seconds_in_epoch()
+        with self.pace.apart(validation=True):
+            self._finish_epoch(order.steps, rate)
 
     def _train_step(self, inputs: Tensor, targets: Tensor, stop: StopRequest) -> float:
         """Forward, backward, clip, update; returns the loss in nats per token."""
         value, share = 0.0, self.at_once / len(inputs)
         for first in range(0, len(inputs), self.at_once):
             part = slice(first, first + self.at_once)
-            loss = self._loss(inputs[part], targets[part]) * share  # the parts' gradients add up
+            loss = self.loss_of(inputs[part], targets[part]) * share  # the parts' gradients add up
             loss.backward()  # type: ignore[no-untyped-call]
             value += float(loss.detach())
         value = self.group.sum(value) / self.group.world
@@ -206,7 +170,7 @@ class Trainer:
             self.optimizer.step(self._learning_rate())
         return value
 
-    def _loss(self, inputs: Tensor, targets: Tensor, loss: LossFunction | None = None) -> Tensor:
+    def loss_of(self, inputs: Tensor, targets: Tensor, loss: LossFunction | None = None) -> Tensor:
         """Nats per token in the arithmetic of this run."""
         mixed = self.job.precision is torch.bfloat16
         with torch.autocast(self.group.device.type, dtype=torch.bfloat16, enabled=mixed):
@@ -230,7 +194,7 @@ class Trainer:
                 "lower --learning-rate",
             )
         improved = score.nats_per_token < self.best
-        train_loss, learning_rate = self.loss_sum / steps, self.optimizer.learning_rate
+        train_loss, learning_rate = self.loss_sum / self.step, self.optimizer.learning_rate
         if improved:
             self.best = score.nats_per_token
             job.metrics.best_epoch = self.epoch + 1
@@ -246,47 +210,48 @@ class Trainer:
                 seconds=self._seconds_in_epoch(),
                 tokens_per_second=tokens_per_second,
                 others_busy=self.waiting.mean(),
+                part=self.step / steps,
             )
         )
         self.epoch, self.step, self.loss_sum, self.epoch_seconds = self.epoch + 1, 0, 0.0, 0.0
         self._began = time.perf_counter()
         job.metrics.peak_memory_bytes = larger(job.metrics.peak_memory_bytes, peak_memory())
+        job.metrics.steps, job.metrics.planned_steps = self.pace.done, self.total_steps
         if self.group.first:
             job.metrics.write(job.workspace.metrics)
         self._save_state()
-        self.reporter.epoch(job.metrics.epochs[-1])
+        record = job.metrics.epochs[-1]
+        self.reporter.epoch(record)
+        part = "" if record.part == 1 else f" ({100 * record.part:.0f} % of it)"
         self.reporter.note(
-            f"epoch {self.epoch}/{self.hyper.epochs}: train {train_loss:.3f}, "
+            f"epoch {self.epoch}/{self.hyper.epochs}{part}: train {train_loss:.3f}, "
             f"val {score.nats_per_token:.3f} nats/token, {score.bits_per_byte:.3f} bits/byte, "
-            f"{job.metrics.epochs[-1].seconds:.1f} s{', best so far' if improved else ''}"
+            f"{record.seconds:.1f} s{', best so far' if improved else ''}"
         )
 
-    def _order(self, epoch: int) -> EpochOrder:
+    def order_of(self, epoch: int) -> EpochOrder:
         return EpochOrder(
             self.job.train_tokens, self.length, self.hyper.batch_size, self.hyper.seed, epoch
         )
 
-    def _batch(self, order: EpochOrder, step: int) -> tuple[Tensor, Tensor]:
+    def batch_of(self, order: EpochOrder, step: int) -> tuple[Tensor, Tensor]:
         """This process's rows of a step's inputs and targets, on its device."""
         inputs, targets = order.batch(step, self.group.rows(self.hyper.batch_size))
         return inputs.to(self.group.device), targets.to(self.group.device)
 
     def _learning_rate(self) -> float:
-        return learning_rate(self._steps_done(), self.total_steps, self.job.settings)
-
-    def _steps_done(self) -> int:
-        return sum(self.steps_in[: self.epoch]) + self.step
+        return learning_rate(self.pace.place, self.total_steps, self.job.settings)
 
     def _seconds_in_epoch(self) -> float:
         return self.epoch_seconds + time.perf_counter() - self._began
 
     def _report(self, loss: float, rate: float) -> None:
-        done = self._steps_done()
-        tokens_left = (self.total_steps - done) * self.hyper.batch_size * self.length
+        done, total = self.pace.done, self.pace.expected
+        tokens_left = (total - done) * self.hyper.batch_size * self.length
         self.reporter.step(
             StepReport(
                 done=done,
-                total=self.total_steps,
+                total=total,
                 epoch=self.epoch + 1,
                 epochs=self.hyper.epochs,
                 loss=loss,
@@ -316,6 +281,7 @@ class Trainer:
             epoch_seconds=self._seconds_in_epoch(),
             best=self.best,
             metrics=metrics_to_plain(self.job.metrics),
+            pace=msgspec.to_builtins(self.pace.state()),
             job=self.group.job,
         )
         self._save(self.job.workspace.last_checkpoint, state)
@@ -336,9 +302,9 @@ class Trainer:
             torch.set_rng_state(state["random"])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(f"{path} holds no usable optimizer state") from error
+        try:
+            self.pace.restore(msgspec.convert(state["pace"], PaceState))
+        except msgspec.ValidationError as error:
+            raise CheckpointError(f"{path} holds no usable pace: {error}") from error
         self.epoch, self.step, self.loss_sum = state["epoch"], state["step"], state["loss_sum"]
         self.epoch_seconds, self.best = state["epoch_seconds"], state["best"]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

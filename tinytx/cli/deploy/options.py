@@ -45,6 +45,12 @@ OPTIONS = (
         "--channel", default="stable", show_default=True, help="With --sign: the devices' channel."
     ),
     click.option(
+        "--serial",
+        type=click.IntRange(1, 2**53),
+        metavar="N",
+        help="With --sign: the number of this release. [default: one more than each device has]",
+    ),
+    click.option(
         "--allow-invalid",
         metavar="REASON",
         default="",
@@ -83,10 +89,12 @@ def order(bundle: Path, flags: dict[str, Any]) -> "Order":
 
     if flags["statement"] is not None and flags["sign"] is not None:
         raise UsageError("give --statement FILE or --sign KEY, not both")
+    if flags["serial"] is not None and flags["sign"] is None:
+        raise UsageError("--serial goes with --sign KEY")
     found = Bundle(bundle)
     found.check_files()
     statement, key, image = flags["statement"], flags["sign"], flags["image"]
-    signer = None if key is None else Signer(key, found.id, flags["channel"])
+    signer = None if key is None else Signer(key, found.id, flags["channel"], flags["serial"])
     if signer is not None:
         signer.check()
     return Order(

@@ -17,6 +17,7 @@ SPECIAL = {
 }
 """Flags whose field's name alone would not say what they are about."""
 OTHER_FLAGS = {"config", "set", "preset", "output-dir", "resume", "overwrite", "json", "quiet"}
+OTHER_FLAGS |= {"time", "time-limit", "device", "budgets"}
 """Flags that are no settings: a field of that name gets its section before it."""
 MOST_USED = "training"
 """Where two sections have a field of one name, the flag without a prefix is this section's."""

@@ -1,6 +1,6 @@
 """The flags of ``tinytx train`` that stand for settings, and the way from them to the settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -70,7 +70,6 @@ def setting_options(function: F) -> F:
         "--preset",
         type=click.Choice(list(PRESETS)),
         default=DEFAULT,
-        show_default=True,
         help="Settings by purpose, described below; everything else changes them.",
     )(function)
     return function
@@ -100,14 +99,51 @@ def settings_of(
     flags: dict[str, Any],
     *,
     searching: bool = False,
+    base: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> "Settings":
-    """The settings that a command line asks for. Raises :class:`UsageError`."""
+    """The settings that a command line asks for; ``base`` stands in the preset's place.
+
+    Raises :class:`UsageError`.
+    """
     from tinytx.config import load_settings
 
     names = {field.key: field.flag for field in fields()}
-    return load_settings(
-        config, assignments, given(flags), names, PRESETS[preset].settings, searching=searching
-    )
+    under = PRESETS[preset].settings if base is None else base
+    return load_settings(config, assignments, given(flags), names, under, searching=searching)
+
+
+def pinned_settings(
+    preset: str | None,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    flags: dict[str, Any],
+    *,
+    timed: bool = False,
+) -> frozenset[str]:
+    """The settings "section.key" that a command line decides, so that no plan changes them.
+
+    ``preset`` None: none was named. One that was decides every shape and everything about training
+    but, with ``timed``, the epochs. Raises :class:`UsageError`.
+    """
+    from tinytx.config import SECTIONS, read_config
+
+    said = {*given(flags), *(text.partition("=")[0].strip() for text in assignments)}
+    found = set(said)
+    if config is not None:
+        for section, values in read_config(config).items():
+            found |= {f"{section}.{key}" for key in values} if section in SECTIONS else set()
+    if preset is not None:
+        decided = ("tokenizer", "model", "training")
+        found |= {f"{s}.{key}" for s in decided for key in SECTIONS[s].__struct_fields__}
+        found -= {"training.epochs"} - said if timed else set()
+    found -= {"training.time_limit"} - said if timed else set()  # that is the time itself
+    return frozenset(found)
+
+
+def preset_is_given() -> bool:
+    """Whether the command line of the command under way names a preset."""
+    source = click.get_current_context().get_parameter_source("preset")
+    return source is click.core.ParameterSource.COMMANDLINE
 
 
 def given(flags: dict[str, Any]) -> dict[str, object]:

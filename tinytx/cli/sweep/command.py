@@ -1,17 +1,16 @@
 """``tinytx sweep``: a search over settings, within the budgets."""
 
-import math
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 
 from tinytx.cli.common import json_option, print_json, quiet_option, require
-from tinytx.cli.settings.options import SettingsCommand, given, setting_options, settings_of
-from tinytx.errors import TrainingError, UsageError
-
-UNITS = {"s": 1, "m": 60, "h": 3_600}
+from tinytx.cli.settings.options import SettingsCommand, setting_options
+from tinytx.cli.sweep.asked import Asked
+from tinytx.cli.sweep.options import Wanted, shared_options
+from tinytx.cli.sweep.shared import search_in_database
+from tinytx.errors import TrainingError
 
 
 @click.command(name="sweep", cls=SettingsCommand)
@@ -45,6 +44,7 @@ UNITS = {"s": 1, "m": 60, "h": 3_600}
     help="Where the trials are kept.",
 )
 @click.option("--overwrite", is_flag=True, help="Start afresh where another sweep is.")
+@shared_options
 @setting_options
 @json_option
 @quiet_option
@@ -55,6 +55,12 @@ def command(
     budget_file: Path | None,
     output_dir: Path,
     overwrite: bool,
+    storage: str | None,
+    password_file: Path | None,
+    join: bool,
+    study: str,
+    worker: str | None,
+    grace: str,
     preset: str,
     config: Path | None,
     assignments: tuple[str, ...],
@@ -66,46 +72,35 @@ def command(
 
     Each trial is a training run; hopeless ones are stopped early, shapes over a budget are not
     trained at all. The same command goes on after Ctrl-C. --config FILE may hold a [search] table.
+    With --storage any number of machines search together.
 
     \b
-    Example:
+    Examples:
       tinytx sweep --corpus-path book.txt --epochs 3 --trials 20
         --search training.learning_rate=log:3e-3:3e-2 --search model.layers=2,3,4
+      tinytx sweep --join --storage postgresql://tx@server/tx --corpus-path book.txt
     """
     require("sweep", "torch", "onnx", "optuna")
-    from tinytx.measure.policy.budgets import load_budgets
-    from tinytx.sweep.plan import Plan
-    from tinytx.sweep.space import load_space
-
-    space = load_space(searched, config)
-    fixed = {*given(flags), *(text.partition("=")[0].strip() for text in assignments)}
-    if both := sorted(fixed & space.dimensions.keys()):
-        raise UsageError(f"{both[0]} is searched and set: give one")
-    plan = Plan(
-        settings=settings_of(preset, config, assignments, flags, searching=True),
-        space=space,
-        budgets=load_budgets(budget_file),
-        trials=trials,
-        time_limit=math.inf if time_limit is None else seconds(time_limit),
-    )
     from tinytx.cli.common import console
-    from tinytx.cli.sweep.output import ConsoleWatch, print_result
+    from tinytx.cli.sweep.output import ConsoleWatch
+    from tinytx.cli.sweep.table import print_result
     from tinytx.sweep.result import document
     from tinytx.sweep.search import run_sweep
 
+    asked = Asked(
+        searched=searched, preset=preset, config=config, assignments=assignments, flags=flags,
+        budgets=budget_file, trials=trials, time_limit=time_limit,
+    )  # fmt: skip
+    wanted = Wanted(storage, password_file, join, study, worker, grace)
     with ConsoleWatch(console(quiet)) as watch:
-        records = run_sweep(plan, output_dir, watch, overwrite)
+        shared = search_in_database(wanted, asked, output_dir, watch)
+        plan = asked.plan() if shared is None else shared.plan
+        records = (
+            run_sweep(plan, output_dir, watch, overwrite) if shared is None else shared.records
+        )
     print_result(plan, output_dir, records, console())
     if as_json:
         print_json(document(plan, output_dir, records))
     if not any(record.bits_per_byte is not None for record in records):
         last = next((r for r in reversed(records) if r.reason), None)
         raise TrainingError("no trial succeeded" + (f"; the last: {last.reason}" if last else ""))
-
-
-def seconds(text: str) -> float:
-    """``90s``, ``30m`` or ``2h`` in seconds. Raises :class:`UsageError`."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smh])", text.strip())
-    if match is None or not float(match[1]):
-        raise UsageError(f"--time-limit {text!r} is no time; write 90s, 30m or 2h")
-    return float(match[1]) * UNITS[match[2]]

@@ -1,21 +1,15 @@
-"""What ``tinytx sweep`` shows: a line per trial, the table of what pays, the full command."""
+"""What ``tinytx sweep`` shows on its way: a line per trial."""
 
-import shlex
-from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
-from rich.table import Table
 
 from tinytx.cli.progress import ConsoleReporter
 from tinytx.measure.policy.budgets import Quantity
-from tinytx.sweep.plan import Plan
-from tinytx.sweep.records import Outcome, Record, front_of
-from tinytx.sweep.result import full_command
+from tinytx.sweep.records import Outcome, Record
 from tinytx.sweep.watch import Watch
 
 COLOURS = {Outcome.COMPLETE: "green", Outcome.FAILED: "red", Outcome.REPEAT: "dim"}
@@ -58,7 +52,7 @@ class ConsoleWatch(Watch):
 
 def line(record: Record) -> str:
     """A trial in one line."""
-    parts = [_told(record.params)]
+    parts = [told(record.params)]
     if record.outcome is not Outcome.COMPLETE:
         link = " " if record.outcome is Outcome.PRUNED else ": "
         parts.append(link.join(filter(None, (record.outcome.value, record.reason))))
@@ -70,46 +64,20 @@ def line(record: Record) -> str:
     if quality is not None:
         parts.append(f"{quality:.4f} bits per byte")
     if record.parameters is not None:
-        told = f"{record.parameters:,} parameters"
-        parts += [told] * (told not in parts[-1])  # the reason may have said it
-    parts += [str(figure) for figure in _cost(record)]
+        size = f"{record.parameters:,} parameters"
+        parts += [size] * (size not in parts[-1])  # the reason may have said it
+    parts += [str(figure) for figure in cost(record)]
     return ", ".join(parts)
 
 
-def print_result(plan: Plan, root: Path, records: Sequence[Record], console: Console) -> None:
-    """The Pareto table, and the command that trains the best model in full."""
-    front = front_of(records)
-    if not front:
-        return
-    table = Table(title="Nothing tried is better than these in everything", title_justify="left")
-    for heading in ("trial", "bits per byte", "model", "next token*", "20 epochs*"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("settings", overflow="fold")
-    for record in front:
-        size, token = _cost(record)
-        training = Quantity.of(record.training_20_epochs_ns or 0.0, "s")
-        figures = [f"{record.bits_per_byte:.4f}", str(size), str(token), str(training)]
-        settings = _told(record.params).replace(" ", "\n")
-        table.add_row(str(record.number), *figures, escape(settings), end_section=True)
-    console.print(table)
-    console.print(
-        "* predicted on this machine, the next token at the end of the context", style="dim"
-    )
-    counts = [(o, sum(r.outcome is o for r in records)) for o in Outcome if o is not Outcome.REPEAT]
-    console.print(", ".join(f"{count} {outcome.value}" for outcome, count in counts if count))
-    kept = root / "trials" / f"{front[0].number:04}"
-    console.print(
-        f"the best so far: tinytx export --output-dir {shlex.quote(str(kept))}", markup=False
-    )
-    console.print(f"in full: {full_command(plan, root, front[0])}", markup=False)
-
-
-def _cost(record: Record) -> list[Quantity]:
+def cost(record: Record) -> list[Quantity]:
+    """Size and time of a token, where they are known."""
     if record.bytes is None or record.next_token_ns is None:
         return []
     return [Quantity.of(record.bytes, "MB"), Quantity.of(record.next_token_ns, "ms")]
 
 
-def _told(params: dict[str, Any]) -> str:
-    told = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in params.items()}
-    return " ".join(f"{key}={value}" for key, value in told.items())
+def told(params: dict[str, Any]) -> str:
+    """Settings in one line."""
+    values = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in params.items()}
+    return " ".join(f"{key}={value}" for key, value in values.items())

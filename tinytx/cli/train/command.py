@@ -1,5 +1,6 @@
 """``tinytx train``: text in, checkpoint out."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,32 @@ import click
 
 from tinytx.cli.common import json_option, print_json, quiet_option
 from tinytx.cli.settings.options import SettingsCommand, setting_options, settings_of
-from tinytx.cli.train.running import lead_or_follow, on_board, run_asking, started_again
+from tinytx.cli.train.planning import planner_of
+from tinytx.cli.train.running import document, lead_or_follow, on_board, run_asking, started_again
 
 
 @click.command(name="train", cls=SettingsCommand)
 @setting_options
+@click.option(
+    "--time",
+    "time_text",
+    metavar="TIME",
+    help="Choose the best model for this time: 90s, 10m, 1h30m. --preset keeps its shape and gets "
+    "the epochs that fit, --epochs keeps them and gets the shape; with both nothing is chosen. "
+    "[default: 20 epochs in 10m, where nothing else decides the model]",
+)
+@click.option(
+    "--device",
+    metavar="NAME|FILE",
+    help="The device that the model is for: what it loads decides how large it may be. "
+    "[default: one like this machine]",
+)
+@click.option(
+    "--budgets",
+    type=click.Path(path_type=Path),
+    metavar="NAME|FILE",
+    help="Limits that the model must keep there. [default: constitution]",
+)
 @click.option(
     "--output-dir",
     type=click.Path(path_type=Path),
@@ -27,6 +49,9 @@ from tinytx.cli.train.running import lead_or_follow, on_board, run_asking, start
 @json_option
 @quiet_option
 def command(
+    time_text: str | None,
+    device: str | None,
+    budgets: Path | None,
     output_dir: Path,
     skip_corpus: bool,
     skip_tokenizer: bool,
@@ -42,13 +67,16 @@ def command(
 ) -> None:
     """Train a model: prerequisites, corpus, tokenizer, training, validation.
 
-    Without a corpus it trains on built-in stories. A phase that was already done with the same
+    Without a corpus it trains on built-in stories. The model is the best that this machine can
+    train in the time, unless a preset, a file or a flag decides it; the plan is kept in
+    OUTPUT_DIR/plan.toml, which --config takes. A phase that was already done with the same
     settings is skipped; Ctrl-C saves the run, and --resume continues it.
 
     \b
     Example:
-      tinytx train --corpus-path book.txt --epochs 5 --output-dir out
+      tinytx train --corpus-path book.txt --time 10m --device pi-4 --output-dir out
     """
+    began = time.perf_counter()
     from tinytx.train.prerequisites import check_packages
 
     if resume and overwrite:
@@ -60,30 +88,22 @@ def command(
     from tinytx.train.pipeline import Pipeline
     from tinytx.workspace import Workspace
 
+    options = Options(skip_corpus, skip_tokenizer, resume, overwrite=overwrite)
+    asked = (time_text, device, budgets)
+    planner = planner_of(settings, asked, preset, config, assignments, flags, options)
     space = Workspace(output_dir)
     leader = lead_or_follow(settings, space)
     if leader is None:
         return
-    options = Options(skip_corpus, skip_tokenizer, resume, overwrite=overwrite)
     options = started_again(options, space)
+    if planner is not None:
+        planner.options = options
     with leader.telling(), make_reporter(quiet) as reporter:
         with on_board(reporter, space.tensorboard if tensorboard else None) as watched:
-            result = run_asking(Pipeline(settings, space, options, watched, leader))
-        score = result.validation.score
+            pipeline = Pipeline(settings, space, options, watched, leader, began, planner)
+            result = run_asking(pipeline)
         reporter.sample(result.validation.sample)
         reporter.summary((space.tokenizer, space.best_model, space.final_model, space.metrics))
         reporter.note(f"next: tinytx export --output-dir {output_dir}")
     if as_json:
-        import msgspec
-
-        print_json(
-            {
-                "output_dir": str(output_dir),
-                "bits_per_byte": score.bits_per_byte,
-                "unigram_nats_per_token": result.validation.unigram_nats_per_token,
-                "nats_per_token": score.nats_per_token,
-                "sample": result.validation.sample,
-                "skipped": result.skipped,
-                "metrics": msgspec.to_builtins(result.metrics),
-            }
-        )
+        print_json(document(output_dir, result, planner))

@@ -12,6 +12,7 @@ from tinytx.cli import torchrun
 
 if TYPE_CHECKING:
     from tinytx.config import Settings
+    from tinytx.fit.planner import PlanKeeper
     from tinytx.train.follow import Leader
     from tinytx.train.job import Options
     from tinytx.train.metrics import Metrics
@@ -77,6 +78,26 @@ def run_asking(pipeline: "Pipeline") -> "TrainingResult":
     pipeline.options = replace(pipeline.options, overwrite=True)
     pipeline.guard = Guard(pipeline.workspace, pipeline.options)
     return pipeline.run(judge)
+
+
+def document(
+    output_dir: Path, result: "TrainingResult", planner: "PlanKeeper | None"
+) -> dict[str, Any]:
+    """What ``--json`` prints of a run."""
+    import msgspec
+
+    found = result.validation
+    plan = planner.plan if planner else None
+    return {
+        "output_dir": str(output_dir),
+        "bits_per_byte": found.score.bits_per_byte,
+        "unigram_nats_per_token": found.unigram_nats_per_token,
+        "nats_per_token": found.score.nats_per_token,
+        "sample": found.sample,
+        "skipped": result.skipped,
+        "plan": msgspec.to_builtins(plan) if plan else None,
+        "metrics": msgspec.to_builtins(result.metrics),
+    }
 
 
 def judge(metrics: "Metrics") -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from tinytx.bundle import TrainingRecord
 from tinytx.measure.machine.facts import Machine
 from tinytx.measure.policy.budgets import Figure, Quantity
+from tinytx.wording import counted
 
 EPOCHS = 20
 MIN_EPOCHS = 2
@@ -23,7 +24,8 @@ def training_figure(record: TrainingRecord, machine: Machine) -> Figure:
         trouble = f"the bundle records {len(seconds)} epoch times for {record.epochs} epochs"
         return Figure(basis=where, trouble=trouble)
     if len(seconds) < MIN_EPOCHS:
-        trouble = f"{len(seconds)} epoch proves nothing about 20: train at least {MIN_EPOCHS}"
+        found = counted(len(seconds), "whole epoch")
+        trouble = f"20 epochs cannot be told from {found}: train at least {MIN_EPOCHS}"
         return Figure(basis=where, trouble=trouble)
     setup = record.setup_seconds
     if len(seconds) >= EPOCHS and record.complete:
@@ -40,7 +42,7 @@ def _projected(seconds: Sequence[float], record: TrainingRecord, where: str) -> 
     def twenty(epoch: float) -> float:
         return (EPOCHS * epoch + record.setup_seconds) * NS
 
-    stopped = "" if record.complete else " (the run was interrupted and resumed)"
+    stopped = "" if record.complete else " (the run was interrupted, or shortened to end in time)"
     basis = (
         f"projected from {count} epochs{stopped}: 20 x the slowest ({max(seconds):.1f} s) + "
         f"{record.setup_seconds:.1f} s of preparation; {where}"

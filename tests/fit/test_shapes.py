@@ -1,0 +1,81 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinytx.config import ModelSettings, Settings, TokenizerSettings, as_dict, settings_from
+from tinytx.fit.shapes import REGULARISATION, regularised, shapes
+
+MEGABYTES = 2_837_761
+
+
+def test_every_shape_is_one_that_trains() -> None:
+    found = list(shapes(Settings(), frozenset(), MEGABYTES))
+    assert len(found) > 1_000
+    for one in found:
+        settings_from(as_dict(one), "a shape")  # heads divide the width, and so on
+        assert 20 <= one.model.width / one.model.layers <= 48
+
+
+def test_the_shapes_that_did_well_are_among_them() -> None:
+    found = {
+        (s.tokenizer.vocab_size, s.model.layers, s.model.width, s.model.heads, s.model.hidden)
+        for s in shapes(Settings(), frozenset(), MEGABYTES)
+    }
+    known = {(2_048, 2, 80, 1, 160), (2_048, 4, 128, 2, 256), (4_096, 5, 160, 5, 432)}
+    assert known <= found
+
+
+def test_a_small_text_gets_few_pieces() -> None:
+    for size, most in ((10_000, 320), (250_000, 512), (410_000, 1_024), (MEGABYTES, 4_096)):
+        assert max(s.tokenizer.vocab_size for s in shapes(Settings(), frozenset(), size)) == most
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.sets(st.sampled_from(["vocab_size", "layers", "width", "hidden", "pair_rows", "heads"])),
+)
+def test_what_is_pinned_never_changes(names: set[str]) -> None:
+    model = ModelSettings(layers=7, width=112, heads=1, hidden=300, pair_rows=77)
+    base = Settings(tokenizer=TokenizerSettings(vocab_size=1_111), model=model)
+    pinned = {n: "tokenizer.vocab_size" if n == "vocab_size" else f"model.{n}" for n in names}
+    for one in shapes(base, frozenset(pinned.values()), MEGABYTES):
+        for key in pinned.values():
+            section, name = key.split(".")
+            ours, theirs = (getattr(getattr(s, section), name) for s in (one, base))
+            assert ours == theirs
+
+
+def test_everything_pinned_leaves_the_one_shape() -> None:
+    base = Settings(model=ModelSettings(layers=9, width=48, heads=3))
+    keys = {f"model.{key}" for key in ModelSettings.__struct_fields__}
+    assert list(shapes(base, frozenset({*keys, "tokenizer.vocab_size"}), MEGABYTES)) == [base]
+
+
+@given(st.integers(1_000, 10**8), st.integers(1, 40), st.integers(1, 40))
+def test_a_model_that_sees_its_text_more_often_is_held_back_more(
+    tokens: int, some: int, more: int
+) -> None:
+    few, many = sorted((some, more))
+    weak, strong = (regularised(Settings(), frozenset(), tokens, n).training for n in (few, many))
+    for name in REGULARISATION:
+        assert getattr(weak, name) <= getattr(strong, name)
+
+
+def test_regularisation_meets_the_points_that_were_tried() -> None:
+    tried = regularised(Settings(), frozenset(), 964_000, 20).training
+    assert (tried.weight_decay, tried.dropout, tried.pair_dropout) == (0.1, 0.1, 0.2)
+    large = Settings(
+        tokenizer=TokenizerSettings(vocab_size=4_096),
+        model=ModelSettings(layers=5, width=160, heads=5, hidden=432),
+    )
+    strong = regularised(large, frozenset(), 850_000, 10).training
+    assert strong.weight_decay == pytest.approx(0.3)
+    assert strong.dropout == pytest.approx(0.15)
+
+
+def test_pinned_regularisation_stays() -> None:
+    pinned = frozenset(f"training.{name}" for name in REGULARISATION)
+    found = regularised(Settings(), pinned, 10_000, 40).training
+    assert [getattr(found, n) for n in REGULARISATION] == [
+        getattr(Settings().training, n) for n in REGULARISATION
+    ]
