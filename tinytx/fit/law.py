@@ -82,7 +82,8 @@ def bits_per_byte(text: Text, settings: Settings, law: "Law | None" = None) -> f
 
 def scale_of(text: Text, law: Law) -> float:
     """What the text itself makes of the law."""
-    return law.scale_most / (1.0 + (law.scale_middle / text.difficulty) ** law.scale_power)
+    fall = (law.scale_middle / text.difficulty) ** law.scale_power
+    return float(law.scale_most / (1.0 + fall))
 
 
 def shape_of(sizes: Sizes, law: Law) -> float:
