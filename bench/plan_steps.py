@@ -4,8 +4,8 @@
     python bench/plan_steps.py steps --seconds 4          # rates of the machine, then every shape
     python bench/plan_steps.py steps --float32            # the same without bfloat16
 
-Random tokens. Prints a JSON document after each shape; the last ones of several sittings are kept in
-``bench/plan/steps.json``, from which ``bench/plan_fit.py`` fits the constants of
+Random tokens. Prints a JSON document after each shape; the last ones of several sittings are kept
+in ``bench/plan/steps.json``, from which ``bench/plan_fit.py`` fits the constants of
 ``tinytx/fit/steps.py``. Compile first: then ``steps`` takes about 6 s for each shape. Held to AVX2
 by ``ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2``.
 """
