@@ -177,7 +177,7 @@ def test_where_memory_is_short_a_batch_is_computed_in_parts(problem: Making) -> 
 
 
 def test_what_comes_next_says_what_it_would_cost(problem: Making) -> None:
-    more_time = choose(problem(base=BASE, pinned=FEW), 300.0, 20)
+    more_time = choose(problem(base=BASE, pinned=FEW), 900.0, 20)
     assert "the next larger" in more_time.next_larger
     assert "would take" in more_time.next_larger
     small = msgspec.structs.replace(target_of("pi-4"), most_bytes=2e6)
