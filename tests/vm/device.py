@@ -111,9 +111,10 @@ class Device:
         return dict(json.loads(said.stdout))
 
     def settled(self) -> dict[str, Any]:
-        """Its status once nothing is on trial any more."""
+        """Its status once nothing is on trial any more. A release that was verified or proved, and
+        not switched to, waits for ever: it is no trial."""
         until = time.monotonic() + SETTLED
-        while (told := self.status())["deployment"] is not None:
+        while on_trial((told := self.status())["deployment"]):
             assert time.monotonic() < until, f"still on trial: {told}"
             time.sleep(2)
         return told
@@ -125,6 +126,13 @@ class Device:
             assert time.monotonic() < until, f"nothing is served: {said}"
             time.sleep(1)
         return str(said["release"])
+
+
+def on_trial(deployment: dict[str, Any] | None) -> bool:
+    """Whether the device is still to decide about it."""
+    return deployment is not None and (
+        deployment["phase"] == "begin" or deployment["state"] in ("switched", "watched")
+    )
 
 
 def end(process: "subprocess.Popen[str]") -> None:
