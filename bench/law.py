@@ -28,9 +28,9 @@ from tinytx.fit.text import Text
 
 RUNS = Path(__file__).with_name("law") / "runs.json"
 TINYTX = [sys.executable, "-c", "from tinytx.cli.main import main; main()"]
-STARTS = 24
-STEPS = 300
-HUBER = 0.01
+STARTS = 40
+STEPS = 400
+HUBER = 0.02
 """Relative error beyond which a run counts linearly: a single odd one does not bend the law."""
 LIMITS = {  # within which each constant is sought
     "floor": (0.0, 1.0),
@@ -39,11 +39,13 @@ LIMITS = {  # within which each constant is sought
     "table_share": (0.0, 1.0),
     "data_factor": (0.01, 1.5),
     "data_power": (0.05, 2.0),
-    "repeats": (1.0, 200.0),
-    "vocabulary_power": (-0.4, 0.4),
-    "scale_slope": (0.2, 4.0),
-    "scale_offset": (0.0, 1.3),
-    "scale_power": (0.3, 1.5),
+    "repeats": (1.0, 60.0),
+    "overfit_factor": (0.0, 0.3),
+    "overfit_power": (0.3, 2.0),
+    "vocabulary_power": (-0.3, 0.3),
+    "scale_most": (0.5, 8.0),
+    "scale_middle": (1.0, 4.0),
+    "scale_power": (1.0, 9.0),
 }
 
 
@@ -125,16 +127,20 @@ def error(runs: list[Measured], values: torch.Tensor) -> torch.Tensor:
     weights = (column["product_weights"] + c["table_share"] * column["table_weights"]) / 1e6
     again = c["repeats"] * (1 - torch.exp(-(column["epochs"] - 1) / c["repeats"]))
     tokens = column["unique_tokens"] * (1 + again) / 1e6
+    every = column["product_weights"] + column["table_weights"]
+    by_heart = every / column["unique_tokens"] * column["epochs"] / laws.EPOCHS
     predicted = (
         c["floor"]
         + c["size_factor"] * weights ** -c["size_power"]
         + c["data_factor"] * tokens ** -c["data_power"]
+        + c["overfit_factor"] * by_heart ** c["overfit_power"]
     )
     predicted = predicted * (column["vocabulary"] / 1e3) ** c["vocabulary_power"]
-    predicted = predicted * c["scale_slope"] * (difficulty - c["scale_offset"]) ** c["scale_power"]
-    return torch.nn.functional.huber_loss(
-        (predicted / bits).log(), torch.zeros_like(bits), delta=HUBER
-    )
+    predicted = predicted * c["scale_most"]
+    predicted = predicted / (1 + (c["scale_middle"] / difficulty) ** c["scale_power"])
+    off = (predicted / bits).log()
+    loss = torch.nn.functional.huber_loss(off, torch.zeros_like(off), delta=HUBER)
+    return loss * 1e4  # of a size at which the search does not stop early
 
 
 def lengths(runs: list[Measured]) -> dict[str, float]:
@@ -217,10 +223,12 @@ def main() -> None:
             parser.error(f"no run {arguments.id!r}; known are {', '.join(sorted(known))}")
         print(again(known[arguments.id], arguments.text))
         return
-    law = laws.load()
     if arguments.command == "fit":
         law = fitted(runs)
-        laws.CONSTANTS.write_bytes(msgspec.json.format(msgspec.json.encode(law), indent=2) + b"\n")
+        document = msgspec.json.format(msgspec.json.encode(law), indent=2)
+        laws.CONSTANTS.write_bytes(document + b"\n")
+    else:
+        law = laws.load()
     print("\n".join(check(runs, law)))
     print(f"largest error on runs kept out of the fit: {100 * law.spread:.2f} %")
 

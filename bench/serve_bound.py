@@ -158,7 +158,8 @@ async def ask(server: Server, streams: int, seconds: float, *, stream: bool) -> 
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         while time.monotonic() < end:
             writer.write(request(TOKENS, stream=stream, number=number))
-            made += TOKENS * (await answer(reader) == 200)
+            if await answer(reader) == 200:
+                made += TOKENS
         writer.close()
 
     await asyncio.gather(*(client(number) for number in range(streams)))

@@ -431,9 +431,8 @@ take_away() {
         esac
     done <"$record"
     ! have systemctl || [ ! -d /run/systemd/system ] || [ -n "$dry" ] || systemctl daemon-reload
-    for path in "$home" "$envs"; do
-        if [ -L "$path" ] || [ -d "$envs" ] && [ "$path" = "$envs" ]; then change "removes $path" rm -rf "$path"; fi
-    done
+    if [ -L "$home" ]; then change "removes $home" rm -f "$home"; fi
+    if [ -d "$envs" ]; then change "removes $envs" rm -rf "$envs"; fi
     if [ -d "$store" ]; then
         if [ -n "$purge" ]; then change "removes $store with all releases" rm -rf "$store"
         else say "leaves $store with its releases (--purge removes it)"

@@ -28,6 +28,7 @@ CODES = {
     "DeviceError": 10,
     "UsageError": 64,
     "OverwriteRefused": 64,
+    "PlanError": 64,
     "Interrupted": 130,
 }
 """The design's table."""

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -142,7 +143,9 @@ def pretend_psycopg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: found("json" if name == "psycopg" else name)
     )
-    monkeypatch.setattr("tinytx.sweep.shared.database.Postgres", lambda address: None)
+    monkeypatch.setattr(
+        "tinytx.sweep.shared.database.Postgres", lambda address: SimpleNamespace(address="there")
+    )
 
 
 def test_an_address_in_the_environment_may_hold_a_password_and_is_the_default(

@@ -58,6 +58,19 @@ def test_what_was_refused_left_nothing_and_undoing_nothing_is_no_fault(engine: A
     assert out.count("No such file") == 3
 
 
+def test_what_was_installed_is_gone_when_it_is_undone(engine: Any) -> None:
+    code = (
+        "mkdir -p /opt/tinytx.d/1/bin; ln -s /opt/tinytx.d/1 /opt/tinytx; "
+        "sh /deploy/prepare.sh --undo; find /opt -name 'tinytx*'; sh /deploy/prepare.sh --undo"
+    )
+    status, out = shell(code)
+    assert status == 0
+    assert out.splitlines() == [
+        "prepare: removes /opt/tinytx", "prepare: removes /opt/tinytx.d", "prepare: done",
+        "prepare: nothing to change: all is as it should be", "prepare: done",
+    ]  # fmt: skip
+
+
 def test_the_device_of_compose_has_the_limits_of_the_repositorys_own() -> None:
     def services(*words: str) -> dict[str, Any]:
         command = ["docker", "compose", *words, "config", "--format", "json"]

@@ -281,15 +281,13 @@ def test_likelihoods_of_an_echo_are_told_whenever_they_come(ask: Ask) -> None:
     request = {"prompt": "River", "max_tokens": 0, "n": 2, "echo": True, "logprobs": 0}
     _, body = ask("/v1/completions", written(request))
     whole = json.loads(body)["choices"]
-    tell = Loop._tell
 
-    def always(self: Loop, now: float) -> None:
-        self._told = 0.0  # so that each token is news
-        tell(self, now)
+    def always(self: Loop, now: float) -> bool:
+        self._tell_at = 0.0  # so that each token is news
+        return True  # a turn after every step
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Loop, "_tell", always)
-        patch.setattr(Loop, "_expects", lambda self, now: True)  # a turn after every step
+        patch.setattr(Loop, "_expects", always)
         _, body = ask("/v1/completions", written({**request, "stream": True}))
     parts = [event["choices"][0] for event in events(body)]
     assert len(parts) > 4

@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from ctypes import CDLL
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from tinytx.config import Settings, TokenizerSettings, load_settings, settings_from
 from tinytx.tokenizer import Tokenizer
+from tinytx.train import native
 from tinytx.train.job import make_job
 from tinytx.train.progress import Reporter, StepReport
 from tinytx.train.tokenizing import train_tokenizer
@@ -158,3 +160,12 @@ def finished(tiny_run: Path, tmp_path: Path) -> Workspace:
 def finished_settings(finished: Workspace) -> Settings:
     """The settings that the finished run was made with."""
     return settings_from(json.loads(finished.metrics.read_bytes())["config"], "the fixture")
+
+
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> CDLL:
+    """The library of our own kernels, built once for all tests of a process."""
+    try:
+        return native.load(tmp_path_factory.mktemp("kernels"))
+    except native.CannotBuild as error:
+        pytest.skip(f"no kernels can be built here: {error}")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from ctypes import CDLL
 
 import pytest
 import torch
@@ -23,12 +23,9 @@ SHAPES = [  # windows, tokens, heads, size of a head
 ]
 
 
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory: pytest.TempPathFactory) -> Attention:
-    try:
-        return attention.use(native.load(tmp_path_factory.mktemp("kernels")))
-    except native.CannotBuild as error:
-        pytest.skip(f"no kernel can be built here: {error}")
+@pytest.fixture
+def kernel(kernels: CDLL) -> Attention:
+    return attention.use(kernels)
 
 
 @pytest.fixture
@@ -96,7 +93,7 @@ def test_values_and_gradient_are_those_of_the_plain_formula_in_float64(
         assert mixed.dtype is gradient.dtype is dtype
         errors.append((apart(mixed, expected.detach()), apart(gradient, slope)))
     assert max(errors[0]) < limit
-    assert max(errors[0]) < 2 * max(errors[1])  # the written form is no better
+    assert max(errors[0]) <= 2 * max(errors[1])  # the written form is no better
 
 
 def test_nothing_that_lies_ahead_is_seen(kernel: Attention) -> None:
@@ -166,18 +163,3 @@ def test_a_library_that_computes_something_else_is_not_used(
     with pytest.raises(native.CannotBuild, match="built for attention is off by"):
         attention.use(Broken())  # type: ignore[arg-type]
     attention._kernels = before
-
-
-def test_a_kernels_folder_is_made_and_its_library_built_once(tmp_path: Path) -> None:
-    try:
-        command = native.build_command()
-    except native.CannotBuild as error:
-        pytest.skip(str(error))
-    assert "-march=native" in command
-    native.load.cache_clear()
-    native.load(tmp_path / "new")
-    (library,) = (tmp_path / "new" / native.FOLDER).iterdir()
-    made = library.stat()
-    native.load.cache_clear()
-    native.load(tmp_path / "new")
-    assert library.stat().st_mtime_ns == made.st_mtime_ns

@@ -1,5 +1,7 @@
 """The loss over the vocabulary, held to PyTorch's own and to finite differences."""
 
+import math
+from ctypes import CDLL
 from unittest.mock import patch
 
 import pytest
@@ -79,3 +81,50 @@ def test_a_nearly_certain_target_keeps_its_small_gradient_in_bfloat16() -> None:
     _, slopes, at_targets = softmax_loss(logits, targets, 1.0)
     assert slopes.dtype is at_targets.dtype is torch.bfloat16
     torch.testing.assert_close(at_targets.double(), exact, rtol=2**-8, atol=0.0)
+
+
+@pytest.fixture
+def kernel(kernels: CDLL) -> loss.Softmax:
+    """The softmax of compiled steps."""
+    return loss.use(kernels)
+
+
+@pytest.mark.parametrize("count", [1, 8, 31])
+def test_by_the_kernel_loss_and_gradients_equal_those_of_float64(
+    kernel: loss.Softmax, count: int
+) -> None:
+    x, table, targets = example(count)
+    exact = F.cross_entropy(x.double() @ table.double().T, targets)
+    expected = torch.autograd.grad(exact, [x, table])
+    with patch.object(loss, "CHUNK", 8):
+        ours = linear_cross_entropy(x, table, targets, kernel)
+        found = torch.autograd.grad(ours, [x, table])
+    torch.testing.assert_close(ours, exact.float())
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("width", [3, 16, 77, 4_096])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_the_kernels_slopes_are_those_of_the_form_in_pytorch(
+    kernel: loss.Softmax, width: int, dtype: torch.dtype
+) -> None:
+    random = torch.Generator().manual_seed(width)
+    logits = (torch.randn(9, width, generator=random) * 8).to(dtype)
+    targets = torch.randint(0, width, (9, 1), generator=random)
+    losses, slopes, at_targets = softmax_loss(logits, targets, 0.25)
+    slopes.scatter_(1, targets, at_targets)
+    ours = kernel(logits.clone(), targets, 0.25)
+    torch.testing.assert_close(ours[0], losses)
+    torch.testing.assert_close(ours[1], slopes)
+    torch.testing.assert_close(ours[2], at_targets)
+    assert all(torch.equal(a, b) for a, b in zip(kernel(logits, targets, 0.25), ours, strict=True))
+
+
+def test_by_the_kernel_too_a_logit_that_is_no_number_makes_the_loss_none(
+    kernel: loss.Softmax,
+) -> None:
+    for value in (math.nan, math.inf):
+        logits = torch.zeros(2, 40)
+        logits[0, 17] = value
+        losses, _, _ = kernel(logits, torch.tensor([[3], [4]]), 1.0)
+        assert not losses.isfinite()

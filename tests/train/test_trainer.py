@@ -328,7 +328,7 @@ def test_of_compiled_and_eager_steps_a_long_run_takes_the_faster_and_remembers_i
     again = make_job_in(settings)  # known by now
     assert again.compiled is job.compiled
     made = Trainer(again, recorder)
-    assert len(asked) == (before + 2 if again.compiled else before)
+    assert (len(asked) > before) is again.compiled
     monkeypatch.setattr(warming, "pass_seconds", lambda *_: pytest.fail("measured again"))
     made.warm_up()
     assert again.compiled is job.compiled

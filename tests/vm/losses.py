@@ -7,15 +7,18 @@ from typing import Any
 from device import Device, end
 
 
-def losses(device: Device, count: int, seed: int, until: float) -> list[dict[str, Any]]:
-    """``count`` losses in a row on one disk, each at an instant of 1.1 x an undisturbed deploy.
+def losses(
+    device: Device, count: int, seed: int, until: float, undisturbed: float = 0.0
+) -> list[dict[str, Any]]:
+    """``count`` losses in a row on one disk, each at an instant of 1.1 x an undisturbed deploy,
+    whose seconds are measured first unless they are given.
 
     Ends early at ``until`` (monotonic seconds). Raises AssertionError where a start does not
     serve the old or the new release whole.
     """
     names = {device.id(name): name for name in ("one", "two")}
     draw = random.Random(seed)
-    undisturbed = _undisturbed(device, names)
+    undisturbed = undisturbed or _undisturbed(device, names)
     print(f"  an undisturbed deployment takes {undisturbed:.0f} s", flush=True)
     seen = []
     for number in range(1, count + 1):

@@ -23,6 +23,8 @@ QUIET = (
     "cryptomgr.notests no_timer_check mitigations=off modprobe.blacklist=kvm_amd,kvm_intel quiet"
 )
 BOOT_SECONDS = 600
+TRIES = 10
+"""Of a command that was not begun, as ssh gave up before it."""
 
 
 def build(suite: str) -> Path:
@@ -119,15 +121,18 @@ class Machine:
     def ssh(
         self, command: str, user: str = "vm", timeout: float = 300, check: bool = True
     ) -> "subprocess.CompletedProcess[str]":
-        """A command in the device's shell."""
+        """A command in the device's shell; begun again where a starved device did not greet."""
         words = [str(self.work / "bin" / "ssh"), "-o", "BatchMode=yes", "-o", "ConnectTimeout=15"]
-        try:
-            ended = subprocess.run(
-                [*words, user, command], capture_output=True, text=True, timeout=timeout,
-                stdin=subprocess.DEVNULL, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            ended = subprocess.CompletedProcess(error.cmd, 124, "", "timeout")
+        for _ in range(TRIES):
+            try:
+                ended = subprocess.run(
+                    [*words, user, command], capture_output=True, text=True, timeout=timeout,
+                    stdin=subprocess.DEVNULL, check=False,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired as error:
+                ended = subprocess.CompletedProcess(error.cmd, 124, "", "timeout")
+            if ended.returncode != 255 or "banner exchange" not in ended.stderr:
+                break
         if check and ended.returncode != 0:
             raise AssertionError(
                 f"{command!r} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}"

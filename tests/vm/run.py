@@ -34,9 +34,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--losses", type=int, default=20, help="of power (20)")
     parser.add_argument("--seed", type=int, default=1, help="of the instants (1)")
     parser.add_argument("--minutes", type=float, default=600, help="begin no further loss later")
+    parser.add_argument("--seconds", type=float, default=0, help="of a deployment, if known")
     parser.add_argument("--port", type=int, default=PORT, help=f"of its SSH here ({PORT})")
     parser.add_argument("--only", nargs="*", default=None, help="these scenarios, by name")
-    parser.add_argument("--keep", action="store_true", help="go on with the disk of the last run")
+    parser.add_argument(
+        "--keep", action="store_true", help="go on with the last run's disk and wheels"
+    )
     return parser.parse_args()
 
 
@@ -74,8 +77,11 @@ def main() -> int:
     work = built.parent / f"work-{options.suite}-{options.port}"
     work.mkdir(exist_ok=True)
     machine = Machine(built, work, options.port)
-    device = Device(machine, options.bundle, wheels(work, options.suite))
-    if not (options.keep and machine.disk.exists()):
+    kept = options.keep and machine.disk.exists()
+    device = Device(
+        machine, options.bundle, work / "wheels" if kept else wheels(work, options.suite)
+    )
+    if not kept:
         machine.fresh()
     try:
         print(f"up after {machine.start():.0f} s", flush=True)
@@ -109,7 +115,7 @@ def power(device: Device, options: argparse.Namespace, began: float) -> bool:
     """The losses, one after the other."""
     until = began + 60 * options.minutes
     try:
-        seen = losses(device, options.losses, options.seed, until)
+        seen = losses(device, options.losses, options.seed, until, options.seconds)
     except Exception:
         traceback.print_exc()
         print("NOT SO  loss of power", flush=True)

@@ -104,7 +104,9 @@ class ConsoleReporter(Reporter):
             self._task = self._bar.add_task("", total=report.total)
             self._bar.start()
         assert self._task is not None
-        self._bar.update(self._task, completed=report.done, description=_words(report))
+        self._bar.update(
+            self._task, completed=report.done, total=report.total, description=_words(report)
+        )
 
     def _close_bar(self) -> None:
         if self._bar is not None:

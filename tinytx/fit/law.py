@@ -1,10 +1,11 @@
 """Bits per byte of held-out text before any training: a scaling law fitted to runs of our own.
 
-    bits = scale x (floor + A n^-alpha + B d^-beta)
+    bits = scale x (floor + A n^-alpha + B d^-beta + C o^gamma)
 
 n are the weights, those that are only looked up counted at a share of theirs; d are the tokens of
 the training text, what comes again in later epochs counted ever less (the form of Hoffmann et al.
-2022, arXiv 2203.15556, with the repeated data of Muennighoff et al. 2023, arXiv 2305.16264). The
+2022, arXiv 2203.15556, with the repeated data of Muennighoff et al. 2023, arXiv 2305.16264); o is
+how much of the text can be learned by heart: weights for each token of it, times epochs. The
 scale grows with how hard a compressor finds the text (``text.py``). ``bench/law.py`` makes the
 runs and fits the constants, which lie in ``law.json`` with their error on runs kept out of the fit.
 """
@@ -21,8 +22,7 @@ from tinytx.fit.text import Text
 
 CONSTANTS = Path(__file__).with_name("law.json")
 MILLION = 1e6
-LEAST_SCALE = 0.2
-"""Of the difficulty: near the curve's beginning nothing was measured."""
+EPOCHS = 20.0  # what the epochs of the last term are told in
 
 
 class Law(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,12 +39,15 @@ class Law(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Epochs of the same text that are worth as much as new text, in the limit."""
     vocabulary_power: float
     """How the size of the vocabulary, in thousands of pieces, changes the whole."""
-    scale_slope: float
-    scale_offset: float
+    overfit_factor: float
+    overfit_power: float
+    """What is learned by heart: overfit_factor x (weights for each token x epochs / 20)^power."""
+    scale_most: float
+    scale_middle: float
     scale_power: float
-    """The scale is scale_slope x (difficulty - scale_offset)^scale_power, and at least a share of
-    the difficulty. Three constants for three texts, of 1.6 to 2.5 bits: between those the curve is
-    interpolated, beyond them it is a guess."""
+    """The scale is scale_most / (1 + (scale_middle / difficulty)^scale_power). Three constants for
+    three texts, of 1.6 to 2.5 bits: between those the curve is interpolated, beyond them a guess.
+    """
     length_factor: float
     length_power: float
     """Bytes of a token: length_factor x pieces^length_power x difficulty^length_difficulty."""
@@ -79,8 +82,8 @@ def bits_per_byte(text: Text, settings: Settings, law: "Law | None" = None) -> f
 
 def scale_of(text: Text, law: Law) -> float:
     """What the text itself makes of the law."""
-    above = max(text.difficulty - law.scale_offset, 0.0)
-    return float(max(law.scale_slope * above**law.scale_power, LEAST_SCALE * text.difficulty))
+    fall = (law.scale_middle / text.difficulty) ** law.scale_power
+    return float(law.scale_most / (1.0 + fall))
 
 
 def shape_of(sizes: Sizes, law: Law) -> float:
@@ -88,12 +91,15 @@ def shape_of(sizes: Sizes, law: Law) -> float:
     weights = (sizes.product_weights + law.table_share * sizes.table_weights) / MILLION
     again = law.repeats * (1.0 - math.exp(-(sizes.epochs - 1.0) / law.repeats))
     tokens = sizes.unique_tokens * (1.0 + again) / MILLION
+    every = sizes.product_weights + sizes.table_weights
+    by_heart = every / sizes.unique_tokens * sizes.epochs / EPOCHS
     bits = (
         law.floor
         + law.size_factor * weights**-law.size_power
         + law.data_factor * tokens**-law.data_power
+        + law.overfit_factor * by_heart**law.overfit_power
     )
-    return bits * (sizes.vocabulary / 1_000.0) ** law.vocabulary_power
+    return float(bits * (sizes.vocabulary / 1_000.0) ** law.vocabulary_power)
 
 
 def product_weights(settings: Settings) -> int:

@@ -60,6 +60,7 @@ class Loop:
         self._prompt_at = 0
         self._running: list[Generation] = []  # by slot
         self._next: list[int] = []  # the token that each appends in the next step
+        self._ahead: int | None = None  # steps until the first of them ends, once looked for
         self._work = asyncio.Event()
         self._draining = False
         self._staying = 0
@@ -153,6 +154,7 @@ class Loop:
                 generation.end("failed", why)
         self._running.clear()
         self._next.clear()
+        self._ahead = None
         self._prompting = None
 
     def _everyone(self) -> Iterator[Generation]:
@@ -193,21 +195,29 @@ class Loop:
             self.batch.enter(len(self._running), generation.ids)
             self._running.append(generation)
             self._next.append(token)
+            self._ahead = None
 
     def _advance(self, until: float) -> bool:
         """One step, or as many as nothing can come between; whether a text has ended."""
+        if self._ahead is None:
+            known = all(generation.foreseeable for generation in self._running)
+            self._ahead = min(generation.left for generation in self._running) if known else 0
         busy = self._waiting and len(self._running) < self.batch.slots
-        if not busy and self._prompting is None and all(g.foreseeable for g in self._running):
-            self._steps(until, min(generation.left for generation in self._running))
+        if self._ahead and not busy and self._prompting is None:
+            self._ahead -= self._steps(until, self._ahead)
+            if self._ahead:
+                return False
         else:
             self._step()
-        if all(generation.reason is None for generation in self._running):
-            return False
+            self._ahead = None
+            if all(generation.reason is None for generation in self._running):
+                return False
         self._leave()
         return True
 
-    def _steps(self, until: float, most: int) -> None:
-        """Up to ``most`` steps, until time is up; each text gets its tokens at the end."""
+    def _steps(self, until: float, most: int) -> int:
+        """Up to ``most`` steps, until time is up; each text gets its tokens at the end. Returns how
+        many there were."""
         taken: list[Ids] = []
         tokens: Ids | list[int] = self._next
         while len(taken) < most and (not taken or time.monotonic() < until):
@@ -218,6 +228,7 @@ class Loop:
         for generation, column in zip(self._running, columns, strict=True):
             generation.extend(column)
         self._next = [column[-1] for column in columns]
+        return len(taken)
 
     def _step(self) -> None:
         """The next token of each running text."""
@@ -241,6 +252,7 @@ class Loop:
 
     def _leave(self) -> None:
         """Who has ended gives its slot to the last one, from the last slot on."""
+        self._ahead = None
         for slot in range(len(self._running) - 1, -1, -1):
             if self._running[slot].reason is None:
                 continue

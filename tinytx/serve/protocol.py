@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tinytx.serve import answers
@@ -40,8 +39,8 @@ class Impatient(H11Protocol):
     @property
     def _answering(self) -> bool:
         """Whether a request is there to its last byte, and its answer is not."""
-        whole = self.conn.their_state is h11.DONE
-        return whole and self.cycle is not None and not self.cycle.response_complete
+        cycle = self.cycle
+        return cycle is not None and not (cycle.more_body or cycle.response_complete)
 
     def handle_events(self) -> None:
         super().handle_events()

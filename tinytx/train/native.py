@@ -9,11 +9,13 @@ import ctypes
 import functools
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -49,8 +51,9 @@ def load(kernels: Path) -> ctypes.CDLL:
     digest = hashlib.sha256("\0".join(facts).encode()).hexdigest()[:16]
     library = kernels / FOLDER / f"kernels-{digest}.so"
     try:
-        if not library.exists():
-            _build([*command, *(str(path) for path in sources if path.suffix == ".cpp")], library)
+        with suppress(OSError):  # it is not there, or damaged
+            return ctypes.CDLL(str(library))
+        _build([*command, *(str(path) for path in sources if path.suffix == ".cpp")], library)
         return ctypes.CDLL(str(library))
     except OSError as error:
         raise CannotBuild(str(error)) from error
@@ -66,7 +69,7 @@ def compare(name: str, ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None
 def build_command() -> list[str]:
     """How kernels are built here. Raises :class:`CannotBuild`."""
     capability = torch.backends.cpu.get_cpu_capability()
-    machine = os.uname().machine
+    machine = platform.machine()
     if sys.platform != "linux" or capability not in CAPABILITIES.get(machine, (capability,)):
         raise CannotBuild(f"none is written for {sys.platform}, {machine}, {capability}")
     named = os.environ.get("CXX") or compiler.USUAL

@@ -11,7 +11,7 @@ class StepReport:
 
     done: int
     total: int
-    """Steps of the whole run."""
+    """Steps of the whole run, as far as known: fewer than planned where it has to end in time."""
     epoch: int
     epochs: int
     loss: float

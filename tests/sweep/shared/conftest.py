@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy
 from optuna.storages import RDBStorage
 
+from tinytx.sweep import cost
 from tinytx.sweep.plan import Plan
 from tinytx.sweep.protocol import Run
 from tinytx.sweep.records import Record
@@ -22,7 +23,8 @@ from tinytx.sweep.shared.opening import begin, open_shared, take_folder, this_wo
 from tinytx.sweep.shared.search import SharedSweep, run_shared
 from tinytx.sweep.watch import Watch
 
-PULSE = Pulse(1, 6)
+PULSE = Pulse(1, 600)
+"""However slow the machine is: no worker of these tests is silent for so long by itself."""
 
 
 def _in_no_hurry_to_the_disk(connection: Any, record: object) -> None:
@@ -38,6 +40,7 @@ class FakeServer:
     """Seconds since its last start."""
     fail: Callable[[], None] = lambda: None
     """Called with the lock; may raise what a server that has gone makes Optuna raise."""
+    _storages: dict[Pulse | None, RDBStorage] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -45,12 +48,20 @@ class FakeServer:
         return "postgresql://tx@server/tx"
 
     def storage(self, pulse: Pulse | None = None) -> RDBStorage:
+        """One for all workers of a pulse: they are in one process, and tables take time."""
+        if pulse not in self._storages:
+            self._storages[pulse] = self._made(pulse)
+        return self._storages[pulse]
+
+    def _made(self, pulse: Pulse | None) -> RDBStorage:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             made = RDBStorage(
                 f"sqlite:///{self.file}",
                 heartbeat_interval=pulse.interval if pulse else None,
                 grace_period=pulse.grace if pulse else None,
+                skip_table_creation=True,  # the template has them
+                skip_compatibility_check=True,
             )
         sqlalchemy.event.listen(made.engine, "connect", _in_no_hurry_to_the_disk)
         made.engine.dispose()
@@ -76,7 +87,9 @@ def server(template: Path, tmp_path: Path) -> FakeServer:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for the others nor for what a shape costs: these tests are of neither."""
     monkeypatch.setattr(search, "POLL", 0.01)
+    monkeypatch.setattr(cost, "measure", lambda settings, tokenizer: cost.Cost(100_000, 2e4))
 
 
 @dataclass

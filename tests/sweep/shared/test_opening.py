@@ -29,7 +29,7 @@ def test_a_search_keeps_the_signs_of_life_that_it_began_with(server, make_plan, 
     first = begin(server, "s", make_plan(trials=5), PULSE, follower)
     second = begin(server, "s", make_plan(trials=5), Pulse(10, 60), follower)
     assert (first, second.pulse) == (second, PULSE)
-    assert follower.notes == ["the search keeps its --grace of 6s"]
+    assert follower.notes == ["the search keeps its --grace of 600s"]
     assert find(server, "s") == (first, 5)
 
 

@@ -1,6 +1,6 @@
 """Several workers: one budget, lost trials tried again, texts and settings that must agree.
 
-SQLite stands in for the server; test_postgres.py has the real one.
+SQLite stands in for the server; test_postgres.py has the real one. The long ones are a second each.
 """
 
 import datetime
@@ -27,7 +27,7 @@ from tinytx.sweep.shared.study import MOST_LOST, TRIALS
 from tinytx.sweep.study import WORKER
 
 
-def silence(server, seconds: int = 100) -> None:
+def silence(server, seconds: int = 1_000) -> None:
     """Let every sign of life have been given so long ago."""
     engine = sqlalchemy.create_engine(f"sqlite:///{server.file}")
     with engine.begin() as connection:
@@ -42,6 +42,7 @@ def outcomes(records) -> dict[Outcome, int]:
     return dict(Counter(record.outcome for record in records))
 
 
+@pytest.mark.long
 def test_a_second_worker_goes_on_where_the_first_is_and_both_see_all_trials(
     worker, another, make_plan
 ) -> None:
@@ -79,6 +80,7 @@ def test_a_dead_workers_trial_is_tried_again_with_the_same_values(
     assert told in another.watch.notes
 
 
+@pytest.mark.long
 def test_the_last_worker_waits_for_a_silent_one_and_does_its_trial(
     server, worker, another, make_plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,9 +108,9 @@ def test_after_a_restart_of_the_server_nobody_is_silent_before_the_grace_is_over
     worker.claim(plan)
     silence(server)
     other = another.open(plan)
-    server.up = 5.0
+    server.up = 599.0
     assert other._attempt(math.inf) is None
-    server.up = 7.0
+    server.up = 601.0
     assert isinstance(other._attempt(math.inf), optuna.Trial)
 
 
@@ -124,6 +126,7 @@ def test_a_trial_that_nobody_signed_is_an_orphan_and_its_values_are_not_lost(
     assert [r.params for r in records if r.retry_of == unsigned.number] == [params]
 
 
+@pytest.mark.long
 def test_a_retry_whose_worker_dies_before_it_has_values_is_not_lost(
     worker, another, make_plan
 ) -> None:
@@ -137,7 +140,7 @@ def test_a_retry_whose_worker_dies_before_it_has_values_is_not_lost(
 
 
 def test_a_paused_workers_result_comes_too_late_and_that_is_told(
-    server, worker, another, make_plan, formula
+    server, worker, another, make_plan, formula, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = make_plan(trials=2)
 
@@ -148,13 +151,16 @@ def test_a_paused_workers_result_comes_too_late_and_that_is_told(
             formula.at_start = lambda task: None
 
     formula.at_start = pause
-    records = worker.search(plan)
+    sweep = worker.open(plan)
+    monkeypatch.setattr(sweep._study, "beat", lambda trial: True)  # a paused process gives no sign
+    records = sweep.run()
     (lost,) = [r for r in records if r.outcome is Outcome.INTERRUPTED]
     assert [r.worker for r in records if r.retry_of == lost.number] == ["ben"]
     assert any("was given up by the others" in note for note in worker.watch.notes)
     assert not (worker.root / "trials" / f"{lost.number:04}").exists()
 
 
+@pytest.mark.long
 def test_a_trial_that_costs_its_workers_again_and_again_is_given_up(
     server, worker, another, make_plan
 ) -> None:
@@ -180,6 +186,7 @@ def test_two_workers_do_not_try_the_same_combination_at_once(worker, another, ma
     assert other._study.all_taken()
 
 
+@pytest.mark.long
 def test_ctrl_c_gives_the_trial_back_at_once(worker, another, make_plan, formula) -> None:
     def interrupt(task: Task) -> None:
         raise KeyboardInterrupt
@@ -213,22 +220,20 @@ def test_a_database_that_is_away_for_a_while_is_waited_for_and_told(
     assert "answers again" in told[1]
 
 
+@pytest.mark.long
 def test_training_goes_on_while_the_database_is_away_and_no_report_is_lost(
-    server, worker, make_plan, formula, monkeypatch: pytest.MonkeyPatch
+    worker, make_plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = worker.open(make_plan(trials=1))
     send = optuna.Trial.report
 
     def away_at_first(trial: optuna.Trial, value: float, step: int) -> None:
-        if step == 3 or len(formula.tasks) > 1:
-            send(trial, value, step)
-        elif step == 1 and away_at_first.left:
-            away_at_first.left -= 1
+        if times:
+            times.pop()
             gone()
-        else:
-            send(trial, value, step)
+        send(trial, value, step)
 
-    away_at_first.left = 2
+    times = [1, 2]
     monkeypatch.setattr(optuna.Trial, "report", away_at_first)
     (record,) = sweep.run()
     assert record.outcome is Outcome.COMPLETE
@@ -247,6 +252,7 @@ def test_another_text_is_refused_with_2_before_anything_is_trained(
     assert len(formula.tasks) == 1
 
 
+@pytest.mark.long
 def test_a_copy_of_the_text_under_another_name_is_the_same_text(
     worker, another, make_plan, text_file: Path, tmp_path: Path
 ) -> None:
@@ -256,6 +262,7 @@ def test_a_copy_of_the_text_under_another_name_is_the_same_text(
     assert len(another.search(make_plan(trials=2, corpus__path=str(copy)))) == 2
 
 
+@pytest.mark.long
 def test_a_text_that_was_prepared_differently_is_refused_too(
     worker, another, make_plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +272,7 @@ def test_a_text_that_was_prepared_differently_is_refused_too(
         another.search(make_plan(trials=2))
 
 
+@pytest.mark.long
 def test_other_settings_are_refused_with_the_difference(worker, another, make_plan) -> None:
     worker.search(make_plan(trials=1))
     with pytest.raises(OverwriteRefused, match=r"training.epochs was 3, now it is 5") as error:
@@ -272,6 +280,7 @@ def test_other_settings_are_refused_with_the_difference(worker, another, make_pl
     assert error.value.exit_code == 64
 
 
+@pytest.mark.long
 def test_a_folder_belongs_to_one_worker_of_one_search(worker, another, make_plan, formula) -> None:
     plan = make_plan(trials=1)
     worker.search(plan)
@@ -288,7 +297,10 @@ def test_a_folder_belongs_to_one_worker_of_one_search(worker, another, make_plan
         worker.search(plan)
 
 
-@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize(
+    "value",
+    [-math.inf, *(pytest.param(one, marks=pytest.mark.long) for one in (math.inf, math.nan))],
+)
 def test_bits_per_byte_that_are_no_number_fail_the_trial_and_are_never_the_best(
     worker, make_plan, value: float
 ) -> None:
@@ -300,12 +312,14 @@ def test_bits_per_byte_that_are_no_number_fail_the_trial_and_are_never_the_best(
     assert record.reason == f"the validation came to {value} bits per byte"
 
 
+@pytest.mark.long
 def test_more_trials_than_were_asked_for_are_told(worker, another, make_plan) -> None:
     worker.search(make_plan(trials=2))
     another.search(make_plan(trials=1))
     assert "2 trials are trained where 1 were asked for" in another.watch.notes
 
 
+@pytest.mark.long
 def test_a_worker_of_another_version_is_told_and_names_are_told_apart(
     worker, another, make_plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +332,7 @@ def test_a_worker_of_another_version_is_told_and_names_are_told_apart(
     assert said.startswith("anna-2 has optuna 5.1.0; the search was begun with ")
 
 
+@pytest.mark.long
 def test_a_study_that_is_deleted_meanwhile_ends_the_worker_with_a_sentence(
     server, worker, make_plan, formula
 ) -> None:
@@ -329,6 +344,7 @@ def test_a_study_that_is_deleted_meanwhile_ends_the_worker_with_a_sentence(
         worker.search(make_plan(trials=1))
 
 
+@pytest.mark.long
 def test_the_budget_can_be_read_by_all(worker, make_plan) -> None:
     sweep, trial = worker.claim(make_plan(trials=7))
     assert sweep._study.attribute(TRIALS) == 7

@@ -93,9 +93,7 @@ class SharedSweep(Sweep):
                 return None
             if found is not None:
                 return found
-            if not waiting:
-                waiting = True
-                self._wait_aloud()
+            waiting = waiting or self._wait_aloud()
             time.sleep(POLL)
 
     def _attempt(self, ends: float) -> optuna.Trial | str | None:
@@ -131,13 +129,17 @@ class SharedSweep(Sweep):
             reason = known[number].reason or f"interrupted on {known[number].worker}"
             self.watch.note(f"trial {number} is tried again: {reason}")
 
-    def _wait_aloud(self) -> None:
+    def _wait_aloud(self) -> bool:
+        """Say for whom; whether there was anybody still."""
         running = self._study.patience.keep_trying(self._study.running)
+        if not running:
+            return False
         names = sorted({t.user_attrs.get(WORKER, {}).get("name", "another") for t in running})
         self.watch.note(
             f"nothing is left to begin; waiting for {counted(len(running), 'trial')} on "
             f"{', '.join(names)}: tried again here after {self._study.pulse.grace} s of silence"
         )
+        return True
 
     def _leave(self, reason: str) -> None:
         count, budget = trained(self._study.records()), self._budget()

@@ -24,6 +24,8 @@ constexpr int64_t ROWS = 4;
 constexpr int64_t QUERIES = 32;  // made at once
 constexpr int64_t PAD = 16;      // a head's size is filled up to a multiple
 constexpr float MASKED = -1e30f;
+constexpr int64_t AHEAD = 16;    // rows that are on their way from memory
+constexpr int64_t LINE = 64;     // bytes that come from memory at once
 
 using Unit = uint32_t;
 typedef Unit AnyUnits __attribute__((vector_size(4 * V), aligned(4), may_alias));
@@ -166,6 +168,8 @@ void fetch(const Number* from, int64_t step, const Shape& shape, float* to) {
     for (int64_t t = 0; t < shape.rows(); t++) {
         float* row = to + t * columns;
         const int64_t count = t < shape.length ? shape.size : 0;
+        for (int64_t s = 0; s < count; s += LINE / int64_t(sizeof(Number)))
+            __builtin_prefetch(from + (t + AHEAD) * step + s);
         int64_t s = 0;
         for (; s + V <= count; s += V) store(row + s, load(from + t * step + s));
         for (; s < count; s++) row[s] = number(from[t * step + s]);
@@ -181,7 +185,14 @@ void rotate(float* rows, int64_t first, int64_t count, const Shape& shape, Angle
         float *low = rows + t * shape.columns(), *high = low + half;
         const float* cos = angles.cos + (first + t) * half;
         const float* sin = angles.sin + (first + t) * half;
-        for (int64_t i = 0; i < half; i++) {
+        int64_t i = 0;
+        for (; i + V <= half; i += V) {
+            const Floats x = load(low + i), y = load(high + i);
+            const Floats keep = load(cos + i), turn = load(sin + i) * way;
+            store(low + i, x * keep - y * turn);
+            store(high + i, y * keep + x * turn);
+        }
+        for (; i < half; i++) {
             const float x = low[i], y = high[i], turn = way * sin[i];
             low[i] = x * cos[i] - y * turn;
             high[i] = y * cos[i] + x * turn;
@@ -217,7 +228,7 @@ void exponentials(float* scores, int64_t keys, int64_t first, float scale, Float
                 x = lanes[n] < int(key - first) ? Floats{} + MASKED : x;
                 store(at, x);
             }
-            highest[n] = x > highest[n] ? x : highest[n];
+            highest[n] = larger(x, highest[n]);
         }
     for (int64_t key = 0; key < keys; key++)
         for (int n = 0; n < PARTS; n++) {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
@@ -81,6 +81,14 @@ inline Floats exponential(Floats x) {
     const Ints nothing = x < -126.0f;  // what is not a number stays so
     const Floats power = power_of_two(nothing ? Floats{} - 126.0f : x);
     return nothing ? Floats{} : power;
+}
+
+inline Floats larger(Floats x, Floats y) {  // the second where the first is not a number
+#if defined(__AVX512F__)
+    return _mm512_max_ps(x, y);
+#else
+    return x > y ? x : y;
+#endif
 }
 
 inline float sum_of(Floats x) {

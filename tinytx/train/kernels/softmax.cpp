@@ -24,10 +24,7 @@ int rows(Number* logits, const int64_t* targets, float* losses, int64_t count, i
             const int64_t whole = width / V * V;
             Floats highest_of = Floats{} - INFINITY;
             float highest = -INFINITY;
-            for (int64_t i = 0; i < whole; i += V) {
-                const Floats x = load(row + i);
-                highest_of = x > highest_of ? x : highest_of;
-            }
+            for (int64_t i = 0; i < whole; i += V) highest_of = larger(load(row + i), highest_of);
             for (int i = 0; i < V; i++) highest = std::fmax(highest, highest_of[i]);
             for (int64_t i = whole; i < width; i++) highest = std::fmax(highest, number(row[i]));
             const float wanted = number(row[targets[r]]);
