@@ -30,6 +30,7 @@ DESIGN = {
     "DeviceError": 10,
     "UsageError": 64,
     "OverwriteRefused": 64,
+    "PlanError": 64,
     "Interrupted": 130,
 }
 KINDS = {
