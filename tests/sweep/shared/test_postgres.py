@@ -284,6 +284,7 @@ def test_neither_pgtz_nor_pgoptions_changes_the_time_zone_of_a_session(
         ("postgres", None, "no password supplied", "--storage-password-file"),
         ("nowhere", PASSWORD, 'database "nowhere" does not exist', "createdb"),
     ],
+    ids=["another password", "no password", "no such database"],  # a drawn password is in none
 )
 def test_what_the_server_refuses_is_one_sentence_with_what_to_do(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
