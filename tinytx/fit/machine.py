@@ -73,6 +73,15 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 def rates_of_this_machine(settings: Settings) -> Rates:
     """The rates for training of ``settings`` here, measured once per machine, PyTorch, arithmetic
     and number of threads: about 8 s with loading PyTorch, 3 s where they are known."""
+    import torch
+
+    try:
+        return _measured_or_known(settings)
+    finally:
+        torch.set_flush_denormal(False)  # of this thread, and not for whoever comes next
+
+
+def _measured_or_known(settings: Settings) -> Rates:
     from tinytx.train import speed
 
     threads = speed.set_up_torch(settings)

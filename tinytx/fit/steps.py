@@ -34,7 +34,7 @@ class Work(NamedTuple):
     """What an operation costs before it does anything."""
 
 
-CONSTANTS = Work(products=1.6, passes=2.63, optimizer=1.04, operations=1.39)
+CONSTANTS = Work(products=1.06, passes=1.51, optimizer=1.14, operations=1.28)
 """What each group is multiplied by; fitted, see above."""
 
 

@@ -19,6 +19,7 @@ from tinytx.release.store import Store
 KILLED = "the kernel killed the service for want of memory"
 LEFT = "out-of-memory"
 """The file that the unit writes: which boot, and seconds since it."""
+TICK = 0.01  # seconds: what /proc/uptime, from which the unit takes them, leaves out
 
 
 def group() -> dict[str, Any]:
@@ -56,7 +57,7 @@ def _by_systemd(store: Store, switch: Entry | None) -> bool:
     try:
         boot, seconds = (store.root / LEFT).read_text("ascii").split()
         since = switch.uptime if switch is not None and switch.boot == boot else 0.0
-        return boot == clock.boot() and float(seconds) >= since
+        return boot == clock.boot() and float(seconds) + TICK >= since
     except (OSError, ValueError):
         return False
 
