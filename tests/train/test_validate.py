@@ -63,3 +63,31 @@ def test_finite_weights_whose_loss_is_not_are_invalid(finished: Workspace) -> No
     checkpoint.save(finished.best_model, content)
     with pytest.raises(ValidationError, match=r"loss is (nan|inf)"):
         validate(finished, 8)
+
+
+def test_beside_other_programs_its_threads_may_sleep_and_are_left_as_they_were(
+    finished: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spinning, a validation of seconds took minutes there, after the time of the run was over."""
+    told: list[str] = []
+
+    class Watched:
+        def __init__(self, threads: int, cores: int) -> None:
+            assert threads == torch.get_num_threads()
+            assert cores >= 1
+
+        def begin(self) -> None:
+            told.append("begin")
+
+        def look(self) -> str:
+            told.append("look")
+            return ""
+
+        def close(self) -> None:
+            told.append("close")
+
+    monkeypatch.setattr("tinytx.train.validate.Waiting", Watched)
+    validate(finished, 2)
+    assert (told[0], told[-1]) == ("begin", "close")
+    assert set(told[1:-1]) == {"look"}
+    assert len(told) > 3

@@ -6,6 +6,7 @@ choice of vocabulary can flatter.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -40,11 +41,13 @@ def evaluate(
     precision: torch.dtype = torch.float32,
     loss: LossFunction | None = None,
     group: Group = ALONE,
+    after_each: Callable[[], object] | None = None,
 ) -> Score:
     """Score ``tokens`` (a start token, then the text of ``text_bytes`` bytes).
 
     ``loss`` is the model's loss, compiled for batches of the full shape; smaller ones go without.
-    Of several processes each takes every so many-th batch, and all return the sum.
+    Of several processes each takes every so many-th batch, and all return the sum. ``after_each``
+    is called after every batch.
     """
     was_training = model.training
     model.eval()
@@ -59,6 +62,8 @@ def evaluate(
             inputs, targets = (tensor.to(device) for tensor in windows)
             mean = loss if loss is not None and inputs.shape == full else model.loss
             total += float(mean(inputs, targets)) * targets.numel()
+            if after_each is not None:
+                after_each()
     model.train(was_training)
     return Score(group.sum(total), len(tokens) - 1, text_bytes)
 

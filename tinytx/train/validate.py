@@ -1,16 +1,19 @@
 """Phase 5: is what training wrote there, loadable, and better than knowing nothing?"""
 
 import math
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
 
+from tinytx.cgroup import usable_cores
 from tinytx.errors import CheckpointError, TinytxError, ValidationError
 from tinytx.tokenizer import Tokenizer
 from tinytx.train.checkpoint import load_model
 from tinytx.train.data import open_tokens
 from tinytx.train.evaluate import Score, evaluate, unigram_nats_per_token
 from tinytx.train.model import Transformer
+from tinytx.train.waiting import Waiting
 from tinytx.workspace import Workspace
 
 SAMPLE_TOKENS = 80
@@ -37,7 +40,10 @@ def validate(workspace: Workspace, batch: int) -> Validation:
         raise ValidationError(error.message, error.remedy) from error
     except TinytxError as error:
         raise ValidationError(error.message, error.remedy) from error
-    score = evaluate(model, val, workspace.val_text.stat().st_size, batch)
+    size = workspace.val_text.stat().st_size
+    with closing(Waiting(torch.get_num_threads(), usable_cores())) as waiting:
+        waiting.begin()
+        score = evaluate(model, val, size, batch, after_each=waiting.look)
     unigram = unigram_nats_per_token(train, val, settings.tokenizer.vocab_size)
     if not math.isfinite(score.nats_per_token):
         raise ValidationError(f"the best model's loss is {score.nats_per_token}")
