@@ -75,6 +75,7 @@ def test_what_was_measured_beside_other_programs_is_not_kept(
     assert [one.busy for one in found] == [busy, busy]
 
 
+@pytest.mark.long
 def test_every_rate_of_this_machine_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "ONCE", 0.001)
     found = measure_rates("float32", 1)

@@ -193,6 +193,7 @@ def half_speed(done: int) -> float:
     return 4.0 if done < TOTAL // 2 else 8.5
 
 
+@pytest.mark.long
 def test_a_run_on_time_has_the_very_weights_of_a_run_without_a_limit(
     make_settings: MakeSettings,
     make_job_in: MakeJob,
@@ -246,6 +247,7 @@ def test_a_run_whose_machine_falls_to_half_its_speed_ends_in_time_at_its_floor(
     assert last.train_loss == pytest.approx(sum(in_epoch) / len(in_epoch))
 
 
+@pytest.mark.long
 def test_the_partial_epoch_of_a_shortened_run_is_no_fast_one_to_the_training_budget(
     make_settings: MakeSettings,
     make_job_in: MakeJob,
@@ -263,6 +265,7 @@ def test_the_partial_epoch_of_a_shortened_run_is_no_fast_one_to_the_training_bud
     assert not record.complete
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cut", [40, 75])
 def test_a_run_resumed_before_or_in_its_shortened_part_still_ends_in_time_at_its_floor(
     make_settings: MakeSettings,
@@ -302,6 +305,7 @@ def test_a_run_resumed_before_or_in_its_shortened_part_still_ends_in_time_at_its
     assert len([note for note in notes if "schedule is shortened" in note]) == 1
 
 
+@pytest.mark.long
 def test_a_run_killed_between_its_last_step_and_the_validation_is_validated_when_it_goes_on(
     make_settings: MakeSettings,
     make_job_in: MakeJob,
@@ -373,6 +377,7 @@ def test_a_pace_that_makes_no_sense_is_a_checkpoint_error(
         Trainer(again, Reporter()).restore(state)
 
 
+@pytest.mark.long
 def test_two_processes_shorten_their_schedule_by_the_first_ones_word(
     make_settings: MakeSettings,
     make_job_in: MakeJob,
