@@ -35,11 +35,11 @@ from tinytx.workspace import Workspace
 space = Workspace(__import__("pathlib").Path(sys.argv[1]))
 settings = settings_from(json.loads(space.metrics.read_bytes())["config"], "the run")
 trainer = Trainer(make_job(settings, space, input_hashes(space), None), Reporter())
-batch = trainer._batch(trainer._order(0), 0)
+batch = trainer.batch_of(trainer.order_of(0), 0)
 random, found = torch.get_rng_state(), set()
 for _ in range(int(sys.argv[2])):
     torch.set_rng_state(random)
-    trainer._loss(*batch).backward()
+    trainer.loss_of(*batch).backward()
     digest = hashlib.sha256()
     for parameter in trainer.model.parameters():
         digest.update(parameter.grad.numpy().tobytes())
