@@ -119,15 +119,26 @@ async def ask(port: int, tokens: int) -> int:
     return status
 
 
-async def throughput(port: int, streams: int, seconds: float, *, stream: bool) -> float:
-    """Tokens a second of so many closed loops, after a second of warming up."""
+async def throughput(
+    port: int, streams: int, seconds: float, *, stream: bool, reopen: bool = False
+) -> float:
+    """Tokens a second of so many closed loops, after a second of warming up. ``reopen``: a
+    connection that the server closes is opened anew; else it ends the benchmark."""
     made = [0]
 
     async def client(number: int, end: float) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while time.monotonic() < end:
             writer.write(request(TOKENS, stream=stream, number=number))
-            if await answer(reader) == 200:
+            try:
+                status = await answer(reader)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                if not reopen:
+                    raise
+                writer.close()
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                continue
+            if status == 200:
                 made[0] += TOKENS
         writer.close()
 
@@ -249,7 +260,7 @@ def speeds(
                 made = asyncio.run(throughput(server.port, streams, seconds, stream=stream))
                 found.http.setdefault((streams, stream), []).append(made)
             if against:
-                made = asyncio.run(throughput(against, streams, seconds, stream=False))
+                made = asyncio.run(throughput(against, streams, seconds, stream=False, reopen=True))
                 found.other.setdefault(streams, []).append(made)
     return found
 
