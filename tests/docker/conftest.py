@@ -98,12 +98,14 @@ def start(engine: Any, services: dict[str, Any], volume: str) -> Iterator[Callab
 
 @pytest.fixture
 def run(start: Callable[..., Any]) -> Run:
-    """Run a service to its end: exit code, and what it printed on either stream."""
+    """Run a service to its end: exit code, and what it printed: standard output, then standard
+    error, each whole. As the engine keeps them, a line of one may lie within the other."""
 
     def to_the_end(name: str, command: list[str], **changes: Any) -> tuple[int, str]:
         container = start(name, command, **changes)
         status = container.wait(timeout=1200)["StatusCode"]
-        return status, container.logs().decode()
+        streams = [{"stdout": True, "stderr": False}, {"stdout": False, "stderr": True}]
+        return status, "".join(container.logs(**stream).decode() for stream in streams)
 
     return to_the_end
 

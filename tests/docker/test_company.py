@@ -1,7 +1,6 @@
 """A text does not depend on who else is served, on processors of several kinds, as QEMU has them:
 what `tinytx serve` would serve there has the same bits alone and in any company."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 import numpy
 import pytest
 
+from tests.docker import documents
 from tests.docker.conftest import ROOT, readable
 from tests.fixtures import shapes
 
@@ -53,7 +53,7 @@ def random_bundles(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 def check(out: str, partial: dict[str, int]) -> None:
     """Every company has the same bits, and ``partial`` are those that whole tiles had to mend."""
-    found: dict[str, tuple[int, bool]] = json.loads(out[out.index("{") :])
+    found: dict[str, tuple[int, bool]] = documents.first(out)
     assert len(found) == 3 * len(shapes.SHAPES)
     assert all(same for _, same in found.values()), found
     assert {name: tile for name, (tile, _) in found.items() if tile != 1} == partial

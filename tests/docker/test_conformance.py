@@ -3,7 +3,6 @@
 Emulation proves function and instruction set; latency and memory are INVALID by rule.
 """
 
-import json
 import subprocess
 import sys
 import zipfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docker import documents
 from tests.fixtures import prose
 
 pytestmark = pytest.mark.docker
@@ -83,7 +83,7 @@ def test_models_of_real_text_say_there_what_they_said_on_amd64_in_every_precisio
     mounted = {str(prose_bundles[name]): {"bind": "/prose", "mode": "ro"}}
     status, out = on(processor, "verify", "/prose", "--json", "--quiet", volumes=mounted)
     assert status == 0, out
-    document = json.loads(out[out.index("{") : out.rindex("}") + 1])
+    document = documents.first(out)
     assert document["differing"] == {}, out
     assert list(document["precisions"]) == ["float32", "int8", "int4"]
     assert min(document["precisions"].values()) > 50
@@ -93,7 +93,7 @@ def test_models_of_real_text_say_there_what_they_said_on_amd64_in_every_precisio
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_every_library_runs_and_the_doctor_sees_the_emulation(on: Run, processor: str) -> None:
     status, out = on(processor, "doctor", "--json", "--quiet")
-    document = json.loads(out[out.index("{") : out.rindex("}") + 1])
+    document = documents.first(out)
     checks = {check["name"]: check for check in document["checks"]}
     assert status == 1
     assert document["can"]["run"]
@@ -121,7 +121,7 @@ def test_bench_runs_but_nothing_measured_counts(
     arguments = ["/data/bundle", "--scenarios", "/few.toml", "--time-limit", "1"]
     mounted = {str(few): {"bind": "/few.toml", "mode": "ro"}}
     status, out = on(processor, "bench", *arguments, "--json", "--quiet", volumes=mounted)
-    document = json.loads(out[out.index("{") : out.rindex("}") + 1])
+    document = documents.first(out)
     verdicts = {line["name"]: line["verdict"] for line in document["budgets"]}
     assert status == 8, out[-500:]
     assert verdicts["model_size"] == "PASS"
@@ -160,7 +160,7 @@ def test_a_planted_build_for_newer_processors_is_reported_and_is_no_crash(
         volumes={str(old_onnxruntime): {"bind": "/old", "mode": "ro"}},
         environment={"PYTHONPATH": "/old"},
     )
-    document = json.loads(out[out.index("{") : out.rindex("}") + 1])
+    document = documents.first(out)
     (check,) = [check for check in document["checks"] if check["name"] == "onnxruntime"]
     assert status == 1
     assert document["can"]["run"] is not illegal
