@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from serve import PROMPTS, TOKENS, Server, answer, request, serving
+from serve_client import PROMPTS, TOKENS, Server, answer, request, serving
 
 from tinytx.bundle import GRAPHS, Bundle, Precision
 from tinytx.runtime.batch import Batch
