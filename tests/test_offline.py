@@ -231,6 +231,7 @@ def test_an_empty_value_is_none(start: Start) -> None:
     assert start("-c", code, **{NAME: ""}).end().out == "1\n"
 
 
+@pytest.mark.long
 def test_fifteen_seconds_with_an_engine_open_no_socket_start_no_thread_and_write_nothing(
     long_process: Watched,
 ) -> None:

@@ -113,6 +113,7 @@ def test_a_worker_tells_its_memory_as_it_generates_past_a_full_context(
         assert 10e6 < mark["anonymous"] < mark["rss"] < mark["peak"] < 200e6
 
 
+@pytest.mark.long
 def test_the_long_bundle_has_the_same_sizes_and_a_longer_context(
     bench: Any, tiny_bundle: Path, tmp_path: Path
 ) -> None:

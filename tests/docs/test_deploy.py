@@ -37,6 +37,7 @@ exec {ssh} -- "$host" "$*"
 """
 
 
+@pytest.mark.long
 def test_the_page_is_typed_in_its_order_and_prints_what_it_says(
     devices: Devices, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -350,6 +350,7 @@ def test_a_lower_learning_rate_stays_finite(entry: Entry, home: Path, capsys: Sh
 
 
 @entry_of("It learns the text by heart")
+@pytest.mark.long
 def test_what_holds_the_tables_back_generalises_better(
     entry: Entry, home: Path, capsys: Shown
 ) -> None:

@@ -136,6 +136,7 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
+@pytest.mark.long
 def test_without_a_folder_for_temporary_files_a_run_goes_on_eagerly_and_says_why(
     model_flags: list[str], texts: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -224,6 +224,7 @@ def test_killed_at_every_step_and_again_while_it_recovers(
     assert kills_in_recovery > step / 2
 
 
+@pytest.mark.long
 def test_killed_at_every_step_while_damaged_files_are_replaced(
     made: Callable[[Do], Callable[[], Device]],
 ) -> None:

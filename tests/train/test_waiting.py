@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tinytx.train import waiting
+from tinytx.train import validate, waiting
 from tinytx.train.others import Others
 from tinytx.train.waiting import IdleTeams, Waiting
 
@@ -27,6 +27,7 @@ class Told(Others):
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "FIRST_LOOK_SECONDS", 0.0)
     for name in waiting.CHOSEN:
         monkeypatch.delenv(name, raising=False)
 
@@ -40,6 +41,38 @@ def two_threads() -> Iterator[None]:
 
 def tasks() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
+
+
+@pytest.mark.parametrize(("used", "asleep"), [(0.1, False), (1.2, True), (None, False)])
+def test_the_passes_before_the_first_step_wait_as_the_machine_asks(
+    two_threads: None, used: float | None, asleep: bool
+) -> None:
+    watched = Waiting(2, 2, Told(None, used))
+    watched.settle()
+    assert watched.asleep is asleep
+    watched.close()
+
+
+def test_the_sample_is_drawn_on_one_thread_and_the_others_are_given_back(two_threads: None) -> None:
+    used = []
+
+    class Model:
+        class model:  # noqa: N801
+            max_seq_length = 8
+
+        def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
+            used.append(torch.get_num_threads())
+            return torch.zeros(1, tokens.shape[1], 4)
+
+    class Names:
+        start_id = 1
+
+        def decode(self, ids: list[int]) -> str:
+            return str(len(ids))
+
+    assert validate.sample(Model(), Names(), 20) == "7"  # type: ignore[arg-type]
+    assert used == [1] * 7
+    assert torch.get_num_threads() == 2
 
 
 def test_threads_sleep_while_others_keep_a_core_and_no_longer(two_threads: None) -> None:

@@ -23,6 +23,7 @@ from tinytx.runtime.generate import prompt_ids
 from tinytx.runtime.golden import NEAR_TIES, fingerprint, greedy_logits
 from tinytx.train.data import Tokens
 from tinytx.train.model import Transformer
+from tinytx.train.waiting import one_thread
 
 TOLERANCE = 1e-3
 """Largest absolute logit difference; float32 sums in another order differ by about 1e-5."""
@@ -123,7 +124,7 @@ def held_out_windows(val: Tokens, length: int) -> list[tuple[NDArray[np.int64], 
 
 def torch_logits(model: Transformer, ids: list[int]) -> NDArray[np.float32]:
     """PyTorch's logits at every position, [T, V]."""
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         result: NDArray[np.float32] = model(torch.tensor([ids]))[0].numpy()
     return result
 

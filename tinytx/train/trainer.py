@@ -97,6 +97,7 @@ class Trainer:
 
     def warm_up(self) -> None:
         """Passes that change nothing, so that no epoch's time contains what the first ones cost."""
+        self.waiting.settle()
         warm_up(self)
 
     def run(self) -> Metrics:

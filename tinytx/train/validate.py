@@ -13,7 +13,7 @@ from tinytx.train.checkpoint import load_model
 from tinytx.train.data import open_tokens
 from tinytx.train.evaluate import Score, evaluate, unigram_nats_per_token
 from tinytx.train.model import Transformer
-from tinytx.train.waiting import Waiting
+from tinytx.train.waiting import Waiting, one_thread
 from tinytx.workspace import Workspace
 
 SAMPLE_TOKENS = 80
@@ -42,7 +42,7 @@ def validate(workspace: Workspace, batch: int) -> Validation:
         raise ValidationError(error.message, error.remedy) from error
     size = workspace.val_text.stat().st_size
     with closing(Waiting(torch.get_num_threads(), usable_cores())) as waiting:
-        waiting.begin()
+        waiting.settle()
         score = evaluate(model, val, size, batch, after_each=waiting.look)
     unigram = unigram_nats_per_token(train, val, settings.tokenizer.vocab_size)
     if not math.isfinite(score.nats_per_token):
@@ -60,7 +60,7 @@ def sample(model: Transformer, tokenizer: Tokenizer, tokens: int, seed: int = 0)
     """Text from the model, drawn at temperature 0.8, recomputed without a cache."""
     generator = torch.Generator().manual_seed(seed)
     ids = [tokenizer.start_id]
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         for _ in range(min(tokens, model.model.max_seq_length - 1)):
             logits = model(torch.tensor([ids]))[0, -1] / 0.8
             ids.append(int(torch.multinomial(logits.softmax(-1), 1, generator=generator)))

@@ -12,16 +12,31 @@ stays what it was, and with it every bit. docs/decisions/0030 has the figures.
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from tinytx.train.others import MUCH, Others
 
 LOOK_SECONDS = 1.0
+FIRST_LOOK_SECONDS = 0.25
 CHOSEN = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
 """Variables by which the user has decided how threads wait."""
 SHARED_OUT = 1 << 18
 """Numbers enough for PyTorch to use all threads."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For work so small that to share it out costs more than it saves, and beside a busy program
+    thirty times as much."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class IdleTeams:
@@ -61,6 +76,14 @@ class Waiting:
         """Whether waiting threads sleep at the moment."""
         return self._teams is not None
 
+    def settle(self) -> None:
+        """Look for a moment, before the first step, and choose by that."""
+        if self._threads == 1:
+            return
+        self._others.look()
+        time.sleep(FIRST_LOOK_SECONDS)
+        self._choose(self._crowded(self._others.look() or 0.0))
+
     def begin(self) -> None:
         """What came before, such as compilers of our own, does not count."""
         self._others.look()
@@ -77,7 +100,7 @@ class Waiting:
         if used is None:
             return ""
         self._used, self._seconds = self._used + used * seconds, self._seconds + seconds
-        crowded = used > self._cores - self._threads + MUCH
+        crowded = self._crowded(used)
         self._choose(crowded)
         if not crowded or self.told:
             return ""
@@ -95,6 +118,9 @@ class Waiting:
     def close(self) -> None:
         """Leave OpenMP as it was."""
         self._choose(False)
+
+    def _crowded(self, used: float) -> bool:
+        return used > self._cores - self._threads + MUCH
 
     def _choose(self, sleep: bool) -> None:
         if self._threads == 1 or CHOSEN & os.environ.keys():
