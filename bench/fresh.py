@@ -84,5 +84,7 @@ def _look(pid: int, result: Run) -> None:
     except psutil.NoSuchProcess:
         children = []
     result.peak_bytes = max(result.peak_bytes, own)
-    result.tree_peak_bytes = max(result.tree_peak_bytes, own + sum(map(high_water, children)))
+    # a child that has not become a program of its own yet (vfork) is in its parent's memory
+    held = [peak for peak in map(high_water, children) if peak != own]
+    result.tree_peak_bytes = max(result.tree_peak_bytes, own + sum(held))
     result.processes = max(result.processes, 1 + len(children))

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -333,6 +334,23 @@ def test_of_compiled_and_eager_steps_a_long_run_takes_the_faster_and_remembers_i
     made.warm_up()
     assert again.compiled is job.compiled
     assert make_job_in(make_settings(training__compile="on")).compiled  # the user's word
+
+
+@pytest.mark.parametrize(("windows", "timed", "seconds"), [(16, 8, 1.0), (3, 1, 1.5), (1, 1, 0.5)])
+def test_the_eager_pass_that_is_only_compared_holds_half_the_windows(
+    monkeypatch: pytest.MonkeyPatch, windows: int, timed: int, seconds: float
+) -> None:
+    seen = []
+
+    def pass_seconds(run: Any, loss: Any, batch: warming.Batch) -> float:
+        seen.extend([len(batch[0]), len(batch[1])])
+        return 0.5
+
+    monkeypatch.setattr(warming, "pass_seconds", pass_seconds)
+    run: Any = SimpleNamespace(at_once=windows, model=SimpleNamespace(loss=None))
+    batch = torch.zeros(windows, 4), torch.zeros(windows, 4)
+    assert warming._eager_seconds(run, batch) == pytest.approx(seconds)
+    assert seen == [timed, timed]
 
 
 def interrupt_at(done: int) -> Callable[[StepReport], None]:

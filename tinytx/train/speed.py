@@ -6,6 +6,7 @@ torch.compile 1.3 x eager, and keeping freed memory instead of giving it back to
 """
 
 import ctypes
+import gc
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -40,6 +41,14 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
         mallopt(M_TRIM_THRESHOLD, 1 << 30)
+
+
+def give_back_freed_memory() -> None:
+    """Return to the kernel what :func:`keep_freed_memory` has kept: between two phases of which
+    the second needs none of it."""
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def set_up_torch(settings: Settings, earlier: Mapping[str, Any] | None = None) -> int:

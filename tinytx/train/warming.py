@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tinytx import compiler
 from tinytx.train.distributed import LossFunction
-from tinytx.train.speed import faster_form, known_form
+from tinytx.train.speed import faster_form, give_back_freed_memory, known_form
 
 if TYPE_CHECKING:
     from tinytx.train.trainer import Trainer
@@ -27,7 +27,8 @@ def warm_up(run: "Trainer") -> None:
     inputs, targets = run.batch_of(run.order_of(run.epoch), 0)
     batch = inputs[: run.at_once], targets[: run.at_once]
     if undecided := _may_choose_form(run):
-        eager = pass_seconds(run, run.model.loss, batch)
+        eager = _eager_seconds(run, batch)
+        give_back_freed_memory()
     try:
         run.loss_of(*batch).backward()  # type: ignore[no-untyped-call]
         if run.job.compiled:  # validation's kernels as well
@@ -48,6 +49,7 @@ def warm_up(run: "Trainer") -> None:
         run.reporter.note(f"{reason}: going on without")
         _go_on_eagerly(run, reason)
     run.model.zero_grad(set_to_none=True)
+    give_back_freed_memory()  # the compiler's
     torch.set_rng_state(random)
 
 
@@ -57,6 +59,14 @@ def _may_choose_form(run: "Trainer") -> bool:
     job, auto = run.job, run.hyper.compile == "auto"
     fresh = not job.metrics.interruptions and run.group.device.type == "cpu"
     return auto and fresh and job.compiled and not known_form(job.settings, job.precision)
+
+
+def _eager_seconds(run: "Trainer", batch: Batch) -> float:
+    """The best time of an eager pass: twice that of half the windows, since such a pass keeps
+    every score of attention, and would be what the whole run needs most memory for."""
+    half = max(1, run.at_once // 2)
+    seconds = pass_seconds(run, run.model.loss, (batch[0][:half], batch[1][:half]))
+    return seconds * len(batch[0]) / half
 
 
 def _eager_is_faster(run: "Trainer", eager: float, batch: Batch) -> bool:
