@@ -145,8 +145,8 @@ class Clients:
         self.texts: set[tuple[str, str]] = set()
         self.scores: set[tuple[str, float]] = set()
         self.problems: list[object] = []
-        self.answers = 0
         kinds = (self._whole, self._stream, self._score)
+        self.answers = dict.fromkeys((kind.__name__ for kind in kinds), 0)
         self._threads = [threading.Thread(target=self._ask, args=(kind,)) for kind in kinds]
 
     def __enter__(self) -> "Clients":
@@ -159,6 +159,12 @@ class Clients:
         for thread in self._threads:
             thread.join(WAIT)
 
+    def hear(self) -> None:
+        """Return when each has two answers more: of the second nothing was asked before now."""
+        enough = {kind: count + 2 for kind, count in self.answers.items()}
+        while not self.problems and any(self.answers[kind] < enough[kind] for kind in enough):
+            time.sleep(0.01)
+
     def _ask(self, kind: Callable[[HTTPConnection], None]) -> None:
         connection = HTTPConnection(self._server.host, self._server.port, timeout=WAIT)
         while not self._over.is_set():
@@ -167,7 +173,7 @@ class Clients:
             except Exception as error:
                 self.problems.append(error)
                 return
-            self.answers += 1
+            self.answers[kind.__name__] += 1
 
     def _post(self, connection: HTTPConnection, path: str, asked: dict[str, Any]) -> str:
         connection.request("POST", path, json.dumps(asked))
@@ -203,11 +209,9 @@ def test_ten_switches_and_two_ways_back_fail_no_request_and_mix_no_text(
     order = [1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0]  # each a release and the way back from it
     with Clients(server) as clients:
         for number in order:
-            answers = clients.answers
             shelf.switch(two[number])
             wait_until(server, is_served(two[number]))
-            while clients.answers < answers + 6 and not clients.problems:
-                time.sleep(0.01)
+            clients.hear()
             sizes.append(resident(server))
     assert clients.problems == []
     by_model = {f"tinytx-{identity[:12]}" for identity in two}
