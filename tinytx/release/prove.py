@@ -208,7 +208,7 @@ def _reproduced(folder: Path, settings: "BenchSettings", all_of_them: bool) -> G
         if how := differing.get(precision):
             raise BundleError(
                 f"its {precision} does not reproduce its golden outputs on this machine: {how}",
-                "a service may load it here; export the bundle anew",
+                "a service may load it; the bundle or this machine's onnxruntime is at fault",
             )
     tokens: dict[str, int] = {name: count for name, count in run.answer.golden.items()}
     return Golden(tokens, others=_others(manifest, loaded, run.answer))
