@@ -259,11 +259,11 @@ class Fleet:
     @contextlib.contextmanager
     def running(self, *words: str, rate: float = 0.0) -> Iterator["subprocess.Popen[str]"]:
         """The same while it runs; it is killed at the end of the block. ``rate``: ssh is fed so
-        many bytes a second."""
+        many bytes a second. Its streams come apart: a document on one is no place for words."""
         slow = {"TINYTX_TEST_RATE": str(rate)} if rate else {}
         process = subprocess.Popen(
             self._words(words), env={**self.environment, **slow}, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True,
+            stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
             yield process

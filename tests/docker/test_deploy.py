@@ -114,8 +114,9 @@ def test_a_network_that_is_cut_in_mid_transfer_comes_back_and_the_deployment_goe
         pi.cut()
         time.sleep(25)  # longer than ssh waits for a sign of life
         pi.mend()
-        said, _ = workstation.communicate(timeout=300)
-    assert workstation.returncode == 0, said
+        said, errors = workstation.communicate(timeout=300)
+    assert workstation.returncode == 0, errors
+    assert json.loads(said)["devices"][0]["end"] == "committed"
     assert pi.current() == Bundle(large).id
 
 

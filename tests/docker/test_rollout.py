@@ -1,7 +1,8 @@
 """Twenty devices with real stores in one rollout, one of them broken: the others end as told.
 
 They are folders behind a fake ssh, each with the real device half and a watch of its own. It takes
-a minute of two cores, so it runs with the tests that need an engine.
+a minute of two cores, so it runs with the tests that need an engine. Twenty containers are a module
+run by hand: tests/docker/twenty.py.
 """
 
 import json

@@ -1,15 +1,19 @@
 """The short proof: what passes, what fails and why, and what it says that it did not prove."""
 
+import copy
+import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from tinytx.bundle import Bundle
+from tests.serve.releases import sealed
+from tinytx.bundle import GOLDEN, GRAPHS, Bundle, Precision, Variant, encode
 from tinytx.errors import BudgetFailed, BundleError, LibraryError, MeasurementInvalid, UsageError
 from tinytx.measure.policy.budgets import Budget, Quantity, policy_file
 from tinytx.measure.policy.scenarios import PROOF, Scenarios, load_scenarios
@@ -56,6 +60,36 @@ def quick(few: Scenarios) -> BenchSettings:
     return BenchSettings(scenarios=few, time_limit=20.0, stop_after=40.0, latency_first=True)
 
 
+@pytest.fixture
+def three(tiny_bundle: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A bundle whose quantised models are its float32 one under other names, int8 by default, and
+    in which the golden tokens of one of them are those of something else."""
+
+    def make(differing: Precision) -> Path:
+        held = Bundle(tiny_bundle)
+        golden = json.loads(held.read_file(GOLDEN))
+        cases = {name: copy.deepcopy(golden["cases"]) for name in GRAPHS}
+        for case in cases[differing]:
+            case["tokens"] = [(token + 1) % 300 for token in case["tokens"]]
+        golden |= {"cases": cases.pop("float32"), "variants": cases}
+        graph = held.read_file(GRAPHS["float32"])
+        shipped = Variant(shipped=True, reason="", size=len(graph), bits_per_byte=2.0)
+        held.manifest = msgspec.structs.replace(
+            held.manifest, precision="int8", variants={"int8": shipped, "int4": shipped}
+        )
+        files = dict.fromkeys(GRAPHS.values(), graph)
+        files[GOLDEN] = encode(msgspec.convert(golden, type(held.golden())))
+        return tmp_path / sealed(held, tmp_path, files)
+
+    return make
+
+
+def processor(monkeypatch: pytest.MonkeyPatch, quick: bool) -> None:
+    """Act one with int8 products, or without."""
+    place = "tinytx.runtime.processor.has_int8_products"
+    monkeypatch.setattr(place, lambda *_: quick)
+
+
 def row(proof: Proof, name: str) -> dict[str, object]:
     return next(one for one in proof.rows if one["name"] == name)
 
@@ -99,6 +133,39 @@ def test_a_model_too_slow_fails_whatever_else_could_not_be_tried(
         pytest.skip("others kept the processor: INVALID by rule")
     assert proof.verdict == FAIL and "over the limit" in proof.reason
     assert proof.golden == {} and "golden tokens could not be tried" in proof.unproven[0]
+
+
+@pytest.mark.parametrize(
+    "differing",
+    ["float32", pytest.param("int8", marks=pytest.mark.long)],
+)
+def test_a_model_that_a_service_may_load_and_that_says_something_else_fails(
+    three: Callable[..., Path],
+    quick: BenchSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    differing: Precision,
+) -> None:
+    """float32 is no default here, and what a service takes where it is faster for many texts."""
+    processor(monkeypatch, quick=True)
+    proof = prove(three(differing), [SIZE], settings=quick)
+    assert (proof.verdict, proof.exit_code) == (FAIL, 9)
+    assert "golden outputs" in proof.reason and differing in proof.reason
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_model_that_this_machine_does_not_load_is_told_and_no_reason_to_refuse(
+    three: Callable[..., Path],
+    quick: BenchSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: bool,
+) -> None:
+    processor(monkeypatch, quick=False)
+    proof = prove(three("int4"), [SIZE], settings=quick, whole=whole)
+    assert proof.verdict == PASS
+    assert set(proof.golden) == ({"float32", "int8"} if whole else {"float32"})
+    told = " ".join(proof.unproven)
+    assert ("its int4 are not reproduced here" if whole else "its int4 were not tried") in told
 
 
 def test_a_damaged_file_fails_before_anything_is_measured(

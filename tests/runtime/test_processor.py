@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tinytx.bundle import Bundle
-from tinytx.runtime.processor import default_precision, has_int8_products
+from tinytx.bundle import GRAPHS, Bundle
+from tinytx.runtime.processor import default_precision, has_int8_products, loadable
 
 ZEN = "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: fpu sse4_2 avx avx2 fma\n"
 OLD_ATOM = (
@@ -32,6 +32,9 @@ def test_the_processor_decides_by_its_features(
     for precision in ("int8", "int4"):
         other = msgspec.structs.replace(manifest, precision=precision)
         assert default_precision(other, path) == (precision if quick else "float32")
+    names = dict.fromkeys(GRAPHS.values(), manifest.files["model.onnx"])
+    all_three = msgspec.structs.replace(manifest, precision="int8", files=names)
+    assert loadable(all_three, path) == (list(GRAPHS) if quick else ["float32"])
 
 
 def test_a_machine_that_does_not_tell_gets_float32(tmp_path: Path) -> None:

@@ -81,6 +81,14 @@ def test_a_precision_that_no_tile_mends_is_not_served(
     assert "float32" in caught.value.remedy
 
 
+def test_nothing_but_float32_is_tried_where_quantised_products_are_slow(
+    held: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinytx.runtime.processor.has_int8_products", lambda *_: False)
+    assert list(tiles(startup.choose(held, 4)[2])) == ["float32"]
+    assert startup.choose(held, 4, "int8")[0] == "int8"
+
+
 def test_who_is_served_alone_has_no_company(held: Bundle, processor: Act) -> None:
     processor(7, "int8", "int4", "onnx")
     assert set(tiles(startup.choose(held, 1)[2]).values()) == {1}

@@ -1,14 +1,15 @@
 """Before a device switches to a release: does it run here, say the same, and keep the budgets?
 
 In: a bundle and the device's own budgets. Out: a proof that says what it could not prove. The
-native libraries and the golden tokens are tried in a process of their own, which may die of them;
-the bench follows with the fewest scenarios that the budgets need (``bench/proof.toml``). numpy is
-the heaviest that this process loads itself: the model is only ever in its workers.
+native libraries and the golden tokens, of every model that a service may load here, are tried in a
+process of their own, which may die of them; the bench follows with the fewest scenarios that the
+budgets need (``bench/proof.toml``). numpy is the heaviest that this process loads itself: the model
+is only ever in its workers.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,9 @@ from tinytx.errors import (
 )
 
 if TYPE_CHECKING:
+    from tinytx.bundle import Manifest, Precision
     from tinytx.measure.policy.budgets import Budget
+    from tinytx.measure.record.protocol import Answer
     from tinytx.measure.record.report import ProcessRun, Report
     from tinytx.measure.run.bench import BenchSettings, Progress
 
@@ -103,10 +106,10 @@ def prove(
     if device:
         chosen = replace(chosen, device=load_device(device))
     start = time.monotonic()
-    golden: dict[str, int] = {}
-    report, trouble = None, ""
+    golden = Golden()
+    report = None
     try:
-        golden, trouble = _reproduced(folder, chosen, all_of_them=whole)
+        golden = _reproduced(folder, chosen, all_of_them=whole)
         left = max(chosen.stop_after - (time.monotonic() - start), 0.0)
         report = _bench(folder, limits, replace(chosen, stop_after=left), progress)
     except (BundleError, LibraryError) as error:
@@ -114,7 +117,7 @@ def prove(
     except PrerequisiteError as error:
         verdict, reason, code = INVALID, _told(error), MeasurementInvalid.exit_code
     else:
-        verdict, reason, code = _judged(report, trouble)
+        verdict, reason, code = _judged(report, golden.trouble)
     return Proof(
         bundle=_identified(folder),
         verdict=verdict,
@@ -122,9 +125,9 @@ def prove(
         exit_code=code,
         seconds=time.monotonic() - start,
         whole=whole,
-        golden=golden,
+        golden=golden.tokens,
         rows=_documents(report),
-        unproven=[*([trouble] if trouble else []), *unproven(report, list(golden), whole)],
+        unproven=[*golden.told(), *unproven(report, whole)],
         report=_document(report),
     )
 
@@ -148,12 +151,31 @@ def _whole() -> "BenchSettings":
     return BenchSettings()
 
 
-def _reproduced(
-    folder: Path, settings: "BenchSettings", all_of_them: bool
-) -> tuple[dict[str, int], str]:
-    """Golden tokens by precision as this machine has them too, or why that could not be tried.
+@dataclass(frozen=True)
+class Golden:
+    """What became of the golden tokens here."""
 
-    Of the model that this machine would load, or of all. Raises :class:`BundleError`, and
+    tokens: dict[str, int] = field(default_factory=dict)
+    """So many were reproduced, by precision."""
+    trouble: str = ""
+    """Why they could not be tried."""
+    others: dict[str, str] = field(default_factory=dict)
+    """Of models that are not loaded here by themselves: what is known of each."""
+
+    def told(self) -> list[str]:
+        """What is not proven of them, in sentences."""
+        told = [self.trouble] if self.trouble else []
+        return told + [
+            f"the golden tokens of its {name} {what}: this machine would not load it by itself, "
+            "and whatever loads it tries them first"
+            for name, what in self.others.items()
+        ]
+
+
+def _reproduced(folder: Path, settings: "BenchSettings", all_of_them: bool) -> Golden:
+    """Golden tokens as this machine has them too, of what it may load or of all models.
+
+    Raises :class:`BundleError` where a model that it may load says something else, and
     :class:`LibraryError` where a library does not run here: for an instruction that this processor
     lacks, for example.
     """
@@ -161,15 +183,16 @@ def _reproduced(
     from tinytx.measure.policy.scenarios import SamplingPolicy, WarmUp
     from tinytx.measure.record.protocol import Task
     from tinytx.measure.run.launch import run_worker
-    from tinytx.runtime.processor import settled
+    from tinytx.runtime.processor import loadable
 
-    loaded = settled(Bundle(folder), settings.precision).manifest.precision
+    manifest = Bundle(folder).manifest
+    loaded = [settings.precision] if settings.precision else loadable(manifest)
     task = Task(
         bundle=str(folder.resolve()),
         kind="golden",
         length=0,
         threads=settings.threads or 1,
-        precision=None if all_of_them else loaded,
+        precision=None if all_of_them or len(loaded) > 1 else loaded[0],
         samples=0,
         block=1,
         seconds=0.0,
@@ -179,8 +202,27 @@ def _reproduced(
     timeout = min(settings.stop_after * GOLDEN_SHARE, WHOLE_GOLDEN_SECONDS)
     run: ProcessRun = run_worker(task, timeout, settings.worker)
     if run.answer is None:
-        return {}, f"the golden tokens could not be tried: {run.trouble}"
-    return {name: count for name, count in run.answer.golden.items()}, ""
+        return Golden(trouble=f"the golden tokens could not be tried: {run.trouble}")
+    differing = run.answer.differing
+    for precision in loaded:
+        if how := differing.get(precision):
+            raise BundleError(
+                f"its {precision} does not reproduce its golden outputs on this machine: {how}",
+                "a service may load it; the bundle or this machine's onnxruntime is at fault",
+            )
+    tokens: dict[str, int] = {name: count for name, count in run.answer.golden.items()}
+    return Golden(tokens, others=_others(manifest, loaded, run.answer))
+
+
+def _others(manifest: "Manifest", loaded: "list[Precision]", answer: "Answer") -> dict[str, str]:
+    """Of models that are not loaded here: that theirs differ, or were not tried."""
+    told: dict[str, str] = {}
+    for precision in manifest.precisions:
+        if how := answer.differing.get(precision):
+            told[precision] = f"are not reproduced here ({how})"
+        elif precision not in (*loaded, *answer.golden):
+            told[precision] = "were not tried"
+    return told
 
 
 def _bench(
@@ -210,9 +252,8 @@ def _judged(report: "Report", trouble: str) -> tuple[str, str, int]:
     return PASS, "", 0
 
 
-def unproven(report: "Report | None", golden: "Sequence[str]", whole: bool) -> list[str]:
-    """What a proof does not show, each in a sentence; ``golden`` are the models whose golden tokens
-    it reproduced."""
+def unproven(report: "Report | None", whole: bool) -> list[str]:
+    """What a proof does not show besides golden tokens, each in a sentence."""
     if report is None:
         return ["no budget was judged: it did not come to measuring"]
     names = {row.budget.name for row in report.budgets}
@@ -221,7 +262,8 @@ def unproven(report: "Report | None", golden: "Sequence[str]", whole: bool) -> l
         "the watch after the switch"
     ]
     if not whole:
-        told += _left_out(report, golden, "next_token_p95" in names)
+        told += _left_out("next_token_p95" in names)
+    told += _served_otherwise(report)
     if "training_20_epochs" in names:
         told.append("nothing was trained here: that row is judged by what the manifest records")
     if "peak_memory" in names and (report.limit is None or not report.limit.enforced):
@@ -237,23 +279,30 @@ def unproven(report: "Report | None", golden: "Sequence[str]", whole: bool) -> l
     return told
 
 
-def _left_out(report: "Report", golden: "Sequence[str]", latency: bool) -> list[str]:
+def _left_out(latency: bool) -> list[str]:
     """What a whole proof would have measured as well."""
-    from tinytx.bundle import GRAPHS
-
     told = [f"the first token and whole generations were not measured ({WHOLE} does)"]
     if latency:
         told.append(
             "the next token was measured at the longest context only, for one to a few seconds in "
             "each of three processes: what slows this machine more rarely was not seen"
         )
-    others = [p for p, graph in GRAPHS.items() if graph in report.bundle.files and p not in golden]
-    if others and golden:
-        told.append(
-            f"the golden tokens of its {' and '.join(others)} were not tried: this machine would "
-            "not load it by itself, and whatever loads it tries them first"
-        )
     return told
+
+
+def _served_otherwise(report: "Report") -> list[str]:
+    """That a service may take another model than the one that was measured."""
+    from tinytx.bundle import GRAPHS
+    from tinytx.runtime.processor import has_int8_products
+
+    measured, files = report.bundle.precision, report.bundle.files
+    others = [p for p, graph in GRAPHS.items() if graph in files and p != measured]
+    if not others or not has_int8_products():
+        return []
+    return [
+        f"{measured} was measured, which this machine loads for one text: a service takes the "
+        f"fastest for many, which may be {' or '.join(others)}"
+    ]
 
 
 def _identified(folder: Path) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tinytx.bundle import GRAPHS, Bundle, Precision
 from tinytx.errors import BundleError
 from tinytx.runtime.batch import Batch
+from tinytx.runtime.processor import loadable
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +56,14 @@ class Trial:
 def choose(
     bundle: Bundle, slots: int, precision: Precision | None = None
 ) -> tuple[Precision, Batch, list[Trial]]:
-    """The batch to serve with, of ``precision`` or of the fastest that holds.
+    """The batch to serve with, of ``precision`` or of the fastest that holds; where quantised
+    products are slow that is float32, and nothing else is tried.
 
     Raises :class:`BundleError` when the precision asked for does not hold here, and
     :class:`UsageError` when the bundle lacks it.
     """
     manifest = bundle.manifest
-    wanted = [manifest.choose(precision)] if precision else manifest.precisions
+    wanted = [manifest.choose(precision)] if precision else loadable(manifest)
     trials: list[Trial] = []
     for each in wanted:
         trials.append(_try(bundle, each, min(slots, max(LOOKED_AT))))
