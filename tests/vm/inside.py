@@ -1,12 +1,16 @@
-"""Runs on the device: asks its service, and looks whether its store is whole. One JSON document.
+"""Runs on the device: asks its service, looks at its disk. One JSON document.
 
 python3 inside.py health SECONDS       wait so long for an answer
-python3 inside.py ask SECONDS          one request after the other for so long
+python3 inside.py ask SECONDS FILE     requests in turn for so long, or until FILE is there
 python3 inside.py whole                the hashes of all that ``current`` leads to
+python3 inside.py lines RELEASE        what the journal says of a release: before this boot, in it
+python3 inside.py disk                 every file that is not for the moment, in one line each
 """
 
 import hashlib
 import json
+import os
+import stat
 import sys
 import time
 import urllib.error
@@ -15,6 +19,14 @@ from pathlib import Path
 
 ADDRESS = "http://127.0.0.1:8765"
 STORE = Path("/var/lib/tinytx")
+PLACES = ("/boot", "/etc", "/home", "/opt", "/root", "/srv", "/usr", "/var")
+PASSING = tuple(
+    Path(name)
+    for name in (
+        "/root/input", "/var/cache", "/var/log", "/var/tmp", "/var/lib/systemd", "/var/lib/private",
+    )
+)  # fmt: skip
+"""Not looked at: what the tests put there themselves, and what systemd writes all the time."""
 
 
 def health(seconds: float) -> dict[str, object]:
@@ -32,18 +44,20 @@ def health(seconds: float) -> dict[str, object]:
             time.sleep(0.5)
 
 
-def ask(seconds: float) -> dict[str, object]:
-    """Requests in turn: how many were answered, which failed, the longest wait."""
+def ask(seconds: float, stop: Path) -> dict[str, object]:
+    """Requests in turn: when each answer came (seconds since the boot), which failed, the longest
+    wait."""
     body = json.dumps({"prompt": "The river", "max_tokens": 4, "temperature": 0}).encode()
-    answered, failed, longest = 0, [], 0.0
+    answered: list[float] = []
+    failed, longest = [], 0.0
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while time.monotonic() < until and not stop.exists():
         began = time.monotonic()
         try:
             request = urllib.request.Request(f"{ADDRESS}/v1/completions", body)
             with urllib.request.urlopen(request, timeout=120) as answer:
                 json.load(answer)
-            answered += 1
+            answered.append(round(time.monotonic(), 2))
         except OSError as error:
             failed.append(str(error))
         longest = max(longest, time.monotonic() - began)
@@ -65,9 +79,52 @@ def whole() -> dict[str, object]:
     return {"current": current.resolve().name, "wrong": wrong}
 
 
+def lines(release: str) -> dict[str, object]:
+    """The journal's states of a release, those of this boot apart."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    told: dict[str, object] = {}
+    before, now = told["before"], told["now"] = [], []
+    for line in (STORE / "journal").read_bytes().splitlines():
+        entry = json.loads(line)
+        if entry["release"] == release:
+            (now if entry["boot"] == boot else before).append(f"{entry['state']} {entry['phase']}")
+    return told
+
+
+def disk() -> dict[str, object]:
+    """Every path with its kind, mode, owner and content; no compiled files of Python's, and not
+    the copies that the programs for users and groups keep (``/etc/passwd-``)."""
+    found = {}
+    for place in PLACES:
+        for name, folders, files in os.walk(place):
+            folder = Path(name)
+            folders[:] = [one for one in folders if one != "__pycache__"]
+            folders[:] = [one for one in folders if folder / one not in PASSING]
+            for one in (*folders, *files):
+                if name != "/etc" or one[-1] != "-":
+                    found[str(folder / one)] = _facts(folder / one)
+    return found
+
+
+def _facts(path: Path) -> str:
+    facts = path.lstat()
+    told = f"{facts.st_mode:o} {facts.st_uid}:{facts.st_gid}"
+    if stat.S_ISLNK(facts.st_mode):
+        return f"{told} -> {path.readlink()}"
+    if stat.S_ISREG(facts.st_mode):
+        if path.is_relative_to("/usr"):  # many, and nobody means to write there
+            return f"{told} {facts.st_size} {facts.st_mtime_ns}"
+        return f"{told} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return told
+
+
 if __name__ == "__main__":
     action, *rest = sys.argv[1:]
-    if action == "whole":
-        print(json.dumps(whole()))
-    else:
-        print(json.dumps({"health": health, "ask": ask}[action](float(rest[0]))))
+    actions = {
+        "health": lambda: health(float(rest[0])),
+        "ask": lambda: ask(float(rest[0]), Path(rest[1])),
+        "whole": whole,
+        "lines": lambda: lines(rest[0]),
+        "disk": disk,
+    }
+    print(json.dumps(actions[action]()))

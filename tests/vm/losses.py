@@ -4,7 +4,7 @@ import random
 import time
 from typing import Any
 
-from device import Device, end
+from device import ONLY_SIZE, SHORT, Device, end
 
 
 def losses(
@@ -17,6 +17,9 @@ def losses(
     serve the old or the new release whole.
     """
     names = {device.id(name): name for name in ("one", "two")}
+    device.ssh(f"{SHORT}; {ONLY_SIZE}")  # no speed is proven here: more instants for all else
+    if device.settled()["current"] is None:
+        assert device.deploy("one").returncode == 0
     draw = random.Random(seed)
     undisturbed = undisturbed or _undisturbed(device, names)
     print(f"  an undisturbed deployment takes {undisturbed:.0f} s", flush=True)
@@ -27,24 +30,27 @@ def losses(
         old = names[device.settled()["current"]]
         new = "two" if old == "one" else "one"
         _forget(device, device.id(new))
+        known = sum(map(len, device.inside("lines", device.id(new)).values()))
         instant = draw.uniform(0, 1.1 * undisturbed)
         process = device.begun(*device.deploy_words(new))
         time.sleep(instant)
         device.machine.lose_power()
         end(process)
-        row = _after(device, names, old, new)
+        row = _after(device, names, old, new, known)
         seen.append({"loss": number, "instant": round(instant, 1), **row})
         print(f"  {seen[-1]}", flush=True)
     _undisturbed(device, names)
     return seen
 
 
-def _after(device: Device, names: dict[str, str], old: str, new: str) -> dict[str, Any]:
-    """Started again: what is served, whether it is whole, and how the device decides."""
+def _after(device: Device, names: dict[str, str], old: str, new: str, known: int) -> dict[str, Any]:
+    """Started again: what is served, whether it is whole, and how the device decides. Of the new
+    release the journal had ``known`` lines."""
     booted = device.machine.start()
     served = device.serves()
     whole = device.inside("whole")
     assert whole["wrong"] == [], whole
+    lines = device.inside("lines", device.id(new))
     assert served in {device.id(old), device.id(new)}, served
     told = device.settled()
     assert told["current"] in names, told
@@ -53,6 +59,7 @@ def _after(device: Device, names: dict[str, str], old: str, new: str) -> dict[st
     assert device.inside("whole") == {"current": told["current"], "wrong": []}
     (line,) = [one for one in told["releases"] if one["id"] == device.id(new)] or [{}]
     return {
+        "lost": ["nothing begun", *lines["before"][known:]][-1],
         "boot": round(booted),
         "served": "new" if served == device.id(new) else "old",
         "settled": "new" if told["current"] == device.id(new) else "old",
