@@ -2,8 +2,7 @@
 
 python3 inside.py health SECONDS       wait so long for an answer
 python3 inside.py ask SECONDS FILE     requests in turn for so long, or until FILE is there
-python3 inside.py whole                the hashes of all that ``current`` leads to
-python3 inside.py lines RELEASE        what the journal says of a release: before this boot, in it
+python3 inside.py look SECONDS         once it serves: what, whether it is whole, the journal
 python3 inside.py disk                 every file that is not for the moment, in one line each
 """
 
@@ -44,6 +43,14 @@ def health(seconds: float) -> dict[str, object]:
             time.sleep(0.5)
 
 
+def look(seconds: float) -> dict[str, object]:
+    """All that is to be known after a start, in one question."""
+    until = time.monotonic() + seconds
+    while (said := health(60)).get("status") != "ok" and time.monotonic() < until:
+        time.sleep(1)
+    return {"serves": said.get("release"), "health": said, **whole(), "journal": journal()}
+
+
 def ask(seconds: float, stop: Path) -> dict[str, object]:
     """Requests in turn: when each answer came (seconds since the boot), which failed, the longest
     wait."""
@@ -66,29 +73,28 @@ def ask(seconds: float, stop: Path) -> dict[str, object]:
 
 def whole() -> dict[str, object]:
     """What is wrong with the release that is in force; empty when it is whole."""
-    current = STORE / "current"
-    if not current.is_symlink():
+    link = STORE / "current"
+    if not link.is_symlink():
         return {"current": None, "wrong": []}
+    current = link.resolve()  # once: it may be led back meanwhile
     wrong = []
     manifest = json.loads((current / "manifest.json").read_bytes())
     for name, facts in manifest["files"].items():
         if hashlib.sha256((current / name).read_bytes()).hexdigest() != facts["sha256"]:
             wrong.append(name)
-    if manifest["id"] != current.resolve().name:
+    if manifest["id"] != current.name:
         wrong.append("the folder's name")
-    return {"current": current.resolve().name, "wrong": wrong}
+    return {"current": current.name, "wrong": wrong}
 
 
-def lines(release: str) -> dict[str, object]:
-    """The journal's states of a release, those of this boot apart."""
+def journal() -> list[tuple[bool, str, str]]:
+    """Of each line whether it is of this boot, the release, and its state."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    told: dict[str, object] = {}
-    before, now = told["before"], told["now"] = [], []
-    for line in (STORE / "journal").read_bytes().splitlines():
-        entry = json.loads(line)
-        if entry["release"] == release:
-            (now if entry["boot"] == boot else before).append(f"{entry['state']} {entry['phase']}")
-    return told
+    entries = map(json.loads, (STORE / "journal").read_bytes().splitlines())
+    return [
+        (line["boot"] == boot, line["release"], f"{line['state']} {line['phase']}")
+        for line in entries
+    ]
 
 
 def disk() -> dict[str, object]:
@@ -123,8 +129,7 @@ if __name__ == "__main__":
     actions = {
         "health": lambda: health(float(rest[0])),
         "ask": lambda: ask(float(rest[0]), Path(rest[1])),
-        "whole": whole,
-        "lines": lambda: lines(rest[0]),
+        "look": lambda: look(float(rest[0])),
         "disk": disk,
     }
     print(json.dumps(actions[action]()))

@@ -65,6 +65,11 @@ class Machine:
         )
         users = (("vm", "root"), ("pi", "pi"), ("carrier", "carrier"))
         text = "".join(f"Host {name}\n    User {user}\n{common}" for name, user in users)
+        # Only for the questions of the tests: what they are about, tinytx, shares no connection.
+        text += (
+            f"Host vm\n    ControlMaster auto\n    ControlPath {self.work}/master\n"
+            "    ControlPersist 60\n    ServerAliveInterval 30\n    ServerAliveCountMax 10\n"
+        )
         (self.work / "ssh_config").write_text(text)
         command = self.work / "bin" / "ssh"
         command.parent.mkdir(exist_ok=True)
