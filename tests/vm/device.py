@@ -155,19 +155,20 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 
 def _variants(bundle: Path, folder: Path) -> dict[str, Path]:
-    """``one`` and ``two`` are equally good and have no graph in common, so that all of it is sent;
-    ``bad`` has golden tokens that no machine reproduces."""
+    """``one``, ``two`` and ``three`` are equally good and have no graph in common, so that all of
+    it is sent; ``bad`` has golden tokens that no machine reproduces."""
     shutil.rmtree(folder, ignore_errors=True)
-    made = {name: folder / name for name in ("one", "two", "bad")}
+    made = {name: folder / name for name in ("one", "two", "three", "bad")}
     for path in made.values():
         shutil.copytree(bundle, path)
-    for graph in made["two"].glob("*.onnx"):
-        graph.write_bytes(graph.read_bytes() + DESCRIPTION)
+    for name, count in (("two", 1), ("three", 2)):
+        for graph in made[name].glob("*.onnx"):
+            graph.write_bytes(graph.read_bytes() + count * DESCRIPTION)
     golden = json.loads((bundle / "golden.json").read_text())
     for case in sum(golden.get("variants", {}).values(), golden["cases"]):
         case["prompt"] += " and"
     (made["bad"] / "golden.json").write_bytes(encode(msgspec.convert(golden, Golden)))
-    for path in (made["two"], made["bad"]):
+    for path in (made["two"], made["three"], made["bad"]):
         _reseal(path)
     return made
 
