@@ -58,7 +58,7 @@ def _after(device: Device, old: str, new: str, known: int) -> tuple[dict[str, An
         if not now and release == device.id(new)
     ]
     row = {
-        "lost": ["nothing begun", *lost][-1],
+        "lost": ["no line yet", *lost][-1],
         "boot": round(booted),
         "served": "new" if first["serves"] == device.id(new) else "old",
         "settled": "new" if told["current"] == device.id(new) else "old",

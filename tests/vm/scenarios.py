@@ -18,7 +18,8 @@ BITE = (
 SERVICE = "tinytx-serve.service"
 NOW = (
     "cd /etc/systemd/system && mkdir -p tinytx-pull.timer.d && printf '[Timer]\\nOnBootSec=\\n"
-    "OnActiveSec=1s\\nRandomizedDelaySec=0\\nAccuracySec=1s\\n' >tinytx-pull.timer.d/now.conf && "
+    "OnActiveSec=1s\\nOnUnitInactiveSec=30s\\nRandomizedDelaySec=0\\nAccuracySec=1s\\n' "
+    ">tinytx-pull.timer.d/now.conf && "
     "systemctl daemon-reload && systemctl restart tinytx-pull.timer"
 )
 
@@ -200,7 +201,7 @@ def pulled_by_the_timer(device: Device) -> str:
 
 
 def pull_log(device: Device) -> str:
-    return device.ssh("journalctl -b -o cat -u tinytx-pull.service").stdout.strip()
+    return device.ssh("journalctl -b -o cat -t tinytx -u tinytx-pull.service").stdout.strip()
 
 
 def a_clock_of_the_past(device: Device) -> str:
