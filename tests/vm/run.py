@@ -87,8 +87,7 @@ def main() -> int:
         machine.fresh()
     try:
         print(f"up after {machine.start():.0f} s", flush=True)
-        if kept:
-            device.send_inside()
+        device.send_inside()
         good = all([run(scenario, device, options.only) for scenario in BEFORE])
         if options.losses:
             good = power(device, options, began) and good

@@ -269,10 +269,11 @@ def memory_row(device: Device) -> str:
 def taken_away(device: Device) -> str:
     """``--undo`` leaves the store, ``--undo --purge`` nothing, and both can be repeated. Every
     other file of the disk is what it was before the first preparation."""
+    served = device.settled()["current"]
     said = device.prepare("--undo")
     assert "leaves /var/lib/tinytx" in said, said
     kept = device.ssh("ls /var/lib/tinytx/releases").stdout.split()
-    assert device.id("one") in kept, kept
+    assert served in kept, (served, kept)
     device.prepare("--undo --purge")
     left = device.ssh(
         "ls -d /opt/tinytx* /etc/tinytx /var/lib/tinytx /etc/systemd/system/tinytx* "
