@@ -27,6 +27,15 @@ REASON = "an emulated device"
 SETTLED = 400
 WORKSTATION = "10.0.2.2"
 """This machine, as QEMU's network shows it to the guest."""
+STILL = "sed -i '/_seconds/d' /var/lib/tinytx/device.toml && "
+SHORT = STILL + (
+    "printf 'watch_seconds = 5\\ndeadline_seconds = 300\\n' >>/var/lib/tinytx/device.toml"
+)
+ONLY_SIZE = (
+    "cd /var/lib/tinytx && sed -i '/^budgets/d' device.toml && "
+    "printf 'budgets = \"/var/lib/tinytx/size.toml\"\\n' >>device.toml && printf 'schema = 1\\n"
+    '[budget.model_size]\\nat_most = 10\\nunit = "MB"\\n\' >size.toml && chmod 644 size.toml'
+)
 DESCRIPTION = b"\x32\x03two"
 """ONNX: the model's field doc_string. It changes nothing but the file."""
 
@@ -52,8 +61,11 @@ class Device:
 
     def send_input(self) -> None:
         """The folder deploy/, the wheels, and what is asked there."""
-        inside = Path(__file__).parent / "inside.py"
-        self.machine.send([ROOT / "deploy", self.wheels, inside], INPUT)
+        self.machine.send([ROOT / "deploy", self.wheels], INPUT)
+        self.send_inside()
+
+    def send_inside(self) -> None:
+        self.machine.send([Path(__file__).parent / "inside.py"], INPUT)
 
     def inside(self, *words: str) -> dict[str, Any]:
         """An answer of inside.py there."""
@@ -143,19 +155,20 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 
 def _variants(bundle: Path, folder: Path) -> dict[str, Path]:
-    """``one`` and ``two`` are equally good and have no graph in common, so that all of it is sent;
-    ``bad`` has golden tokens that no machine reproduces."""
+    """``one``, ``two`` and ``three`` are equally good and have no graph in common, so that all of
+    it is sent; ``bad`` has golden tokens that no machine reproduces."""
     shutil.rmtree(folder, ignore_errors=True)
-    made = {name: folder / name for name in ("one", "two", "bad")}
+    made = {name: folder / name for name in ("one", "two", "three", "bad")}
     for path in made.values():
         shutil.copytree(bundle, path)
-    for graph in made["two"].glob("*.onnx"):
-        graph.write_bytes(graph.read_bytes() + DESCRIPTION)
+    for name, count in (("two", 1), ("three", 2)):
+        for graph in made[name].glob("*.onnx"):
+            graph.write_bytes(graph.read_bytes() + count * DESCRIPTION)
     golden = json.loads((bundle / "golden.json").read_text())
     for case in sum(golden.get("variants", {}).values(), golden["cases"]):
         case["prompt"] += " and"
     (made["bad"] / "golden.json").write_bytes(encode(msgspec.convert(golden, Golden)))
-    for path in (made["two"], made["bad"]):
+    for path in (made["two"], made["three"], made["bad"]):
         _reseal(path)
     return made
 

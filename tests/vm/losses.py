@@ -4,7 +4,7 @@ import random
 import time
 from typing import Any
 
-from device import Device, end
+from device import ONLY_SIZE, SHORT, Device, end
 
 
 def losses(
@@ -17,14 +17,16 @@ def losses(
     serve the old or the new release whole.
     """
     names = {device.id(name): name for name in ("one", "two")}
+    device.ssh(f"{SHORT}; {ONLY_SIZE}")  # no speed is proven here: more instants for all else
+    if device.settled()["current"] is None:
+        assert device.deploy("one").returncode == 0
     draw = random.Random(seed)
     undisturbed = undisturbed or _undisturbed(device, names)
     print(f"  an undisturbed deployment takes {undisturbed:.0f} s", flush=True)
-    seen = []
-    for number in range(1, count + 1):
-        if time.monotonic() > until:
-            break
-        old = names[device.settled()["current"]]
+    seen: list[dict[str, Any]] = []
+    state = _state(device)
+    while len(seen) < count and time.monotonic() < until:
+        old = names[state["serves"]]
         new = "two" if old == "one" else "one"
         _forget(device, device.id(new))
         instant = draw.uniform(0, 1.1 * undisturbed)
@@ -32,32 +34,45 @@ def losses(
         time.sleep(instant)
         device.machine.lose_power()
         end(process)
-        row = _after(device, names, old, new)
-        seen.append({"loss": number, "instant": round(instant, 1), **row})
+        row, state = _after(device, old, new, len(state["journal"]))
+        seen.append({"loss": len(seen) + 1, "instant": round(instant, 1), **row})
         print(f"  {seen[-1]}", flush=True)
     _undisturbed(device, names)
     return seen
 
 
-def _after(device: Device, names: dict[str, str], old: str, new: str) -> dict[str, Any]:
-    """Started again: what is served, whether it is whole, and how the device decides."""
+def _after(device: Device, old: str, new: str, known: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Started again: what is served, whether it is whole, and how the device decides. The journal
+    had ``known`` lines before. A row, and the state in the end."""
     booted = device.machine.start()
-    served = device.serves()
-    whole = device.inside("whole")
-    assert whole["wrong"] == [], whole
-    assert served in {device.id(old), device.id(new)}, served
+    first = _state(device)
+    assert first["serves"] in {device.id(old), device.id(new)}, first
     told = device.settled()
-    assert told["current"] in names, told
-    while device.serves() != told["current"]:
+    while (last := _state(device))["serves"] != told["current"]:
         time.sleep(1)
-    assert device.inside("whole") == {"current": told["current"], "wrong": []}
+    assert last["current"] == told["current"] in {device.id(old), device.id(new)}, last
     (line,) = [one for one in told["releases"] if one["id"] == device.id(new)] or [{}]
-    return {
+    lost = [
+        state
+        for now, release, state in first["journal"][known:]
+        if not now and release == device.id(new)
+    ]
+    row = {
+        "lost": ["no line yet", *lost][-1],
         "boot": round(booted),
-        "served": "new" if served == device.id(new) else "old",
+        "served": "new" if first["serves"] == device.id(new) else "old",
         "settled": "new" if told["current"] == device.id(new) else "old",
         "new": f"{line.get('state', 'nothing')} {line.get('why', '')}".strip(),
     }
+    return row, last
+
+
+def _state(device: Device) -> dict[str, Any]:
+    """What the device serves, its files whole, and its journal."""
+    state = device.inside("look", "240")
+    assert state["wrong"] == [], state
+    assert state["health"]["status"] == "ok", state
+    return state
 
 
 def _undisturbed(device: Device, names: dict[str, str]) -> float:

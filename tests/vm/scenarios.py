@@ -4,30 +4,33 @@ returns what was seen, in a line, and raises AssertionError where it is not as i
 import json
 import time
 
-from device import INPUT, Device
+from device import INPUT, ONLY_SIZE, SHORT, STILL, Device
 
 WHEELS = f"--wheels {INPUT}/wheels"
+CMDLINE = "/boot/firmware/cmdline.txt"
+"""The kernel's parameters on a Raspberry Pi; here this file is read by the tests only."""
+STOCK = "console=tty1 cgroup_disable=memory"
+BITE = (
+    "systemd-run --quiet --wait --collect -p MemoryMax=30M -p MemorySwapMax=0 "
+    "python3 -c 'b\"x\" * 100_000_000'"
+)
+"""Ends well only where a limit is ignored."""
 SERVICE = "tinytx-serve.service"
-STILL = "sed -i '/_seconds/d' /var/lib/tinytx/device.toml && "
-SHORT = STILL + (
-    "printf 'watch_seconds = 5\\ndeadline_seconds = 300\\n' >>/var/lib/tinytx/device.toml"
-)
-
-ONLY_SIZE = (
-    "cd /var/lib/tinytx && sed -i '/^budgets/d' device.toml && "
-    "printf 'budgets = \"/var/lib/tinytx/size.toml\"\\n' >>device.toml && printf 'schema = 1\\n"
-    '[budget.model_size]\\nat_most = 10\\nunit = "MB"\\n\' >size.toml && chmod 644 size.toml'
-)
 NOW = (
     "cd /etc/systemd/system && mkdir -p tinytx-pull.timer.d && printf '[Timer]\\nOnBootSec=\\n"
-    "OnActiveSec=1s\\nRandomizedDelaySec=0\\nAccuracySec=1s\\n' >tinytx-pull.timer.d/now.conf && "
+    "OnActiveSec=1s\\nOnUnitInactiveSec=30s\\nRandomizedDelaySec=0\\nAccuracySec=1s\\n' "
+    ">tinytx-pull.timer.d/now.conf && "
     "systemctl daemon-reload && systemctl restart tinytx-pull.timer"
 )
 
 
 def prepared_by_its_script_twice(device: Device) -> str:
-    """The second time nothing is changed."""
+    """The second time nothing is changed. What was on the disk before is remembered for the end."""
     device.send_input()
+    device.ssh(
+        f"mkdir -p /boot/firmware && printf '{STOCK}\\n' >{CMDLINE} && "
+        f"python3 {INPUT}/inside.py disk >{INPUT}/before.json"
+    )
     dry = device.prepare(WHEELS, "--ssh-user carrier --class pi-4 --dry-run")
     assert "would: makes the user tinytx" in dry
     assert device.ssh("getent passwd tinytx", check=False).returncode != 0, "--dry-run did it"
@@ -102,14 +105,26 @@ def a_bad_release_stays_out(device: Device) -> str:
 
 
 def connections_outlive_a_restart(device: Device) -> str:
-    """Three restarts under load lose nothing; clients wait at the socket."""
-    began = device.ssh(
-        f"python3 {INPUT}/inside.py ask 40 >/run/asked & "
-        f"for i in 1 2 3; do sleep 8; systemctl restart {SERVICE}; done; wait; cat /run/asked"
+    """Three restarts under load lose nothing; clients wait at the socket, and are answered before,
+    between and after."""
+    said = device.ssh(
+        f"rm -f /run/stop; python3 {INPUT}/inside.py ask 600 /run/stop >/run/asked & sleep 15; "
+        f"for i in 1 2 3; do cut -d' ' -f1 /proc/uptime; systemctl restart {SERVICE}; "
+        "cut -d' ' -f1 /proc/uptime; sleep 15; done; touch /run/stop; wait; cat /run/asked",
+        timeout=900,
+    ).stdout.splitlines()
+    asked, times = json.loads(said[-1]), [float(line) for line in said[:-1]]
+    assert asked["failed"] == [], asked
+    whiles = list(zip([0.0, *times[1::2]], [*times[::2], 1e9], strict=True))
+    counts = [sum(begin < at <= end for at in asked["answered"]) for begin, end in whiles]
+    assert min(counts) > 0, (counts, times, asked)
+    took = ", ".join(
+        f"{end - begin:.1f}" for begin, end in zip(times[::2], times[1::2], strict=True)
     )
-    said = json.loads(began.stdout)
-    assert said["failed"] == [] and said["answered"] > 3, said
-    return f"{said['answered']} answered, none failed, the longest wait {said['longest']} s"
+    return (
+        f"{len(asked['answered'])} answered (before, between, after: {counts}), none failed, the "
+        f"longest wait {asked['longest']} s; a restart takes {took} s"
+    )
 
 
 def no_start_limit_locks_the_way_back(device: Device) -> str:
@@ -142,7 +157,7 @@ def a_release_that_exhausts_memory_is_taken_back(device: Device) -> str:
             log := device.ssh(f"journalctl -b -o cat -u {SERVICE} | grep -i oom | tail -3",
                               check=False).stdout
         ):  # fmt: skip
-            device.inside("ask", "1")
+            device.inside("ask", "1", "/run/never")
             assert time.monotonic() < until, f"no oom-kill: {log}"
     finally:
         device.ssh(f"systemctl set-property --runtime {SERVICE} MemoryMax=512000000", check=False)
@@ -159,10 +174,10 @@ def a_release_that_exhausts_memory_is_taken_back(device: Device) -> str:
 
 def pulled_by_the_timer(device: Device) -> str:
     """The unit that the timer starts fetches a signed release from a web server of the workstation,
-    proves it (by its size: an emulated machine proves no speed) and has it committed."""
+    proves it (by its size: an emulated machine proves no speed) and has it committed. One that was
+    never here: what was taken back is not pulled again."""
     before = device.settled()["current"]
-    new = "two" if before == device.id("one") else "one"
-    with device.channel(new) as address:
+    with device.channel("three") as address:
         said = device.prepare(WHEELS, f"--ssh-user carrier --pull {address}")
         assert "tinytx-pull.timer" in said, said
         device.ssh(ONLY_SIZE)
@@ -173,7 +188,7 @@ def pulled_by_the_timer(device: Device) -> str:
             time.sleep(3)
         took = time.monotonic() - began
         told = device.settled()
-        assert told["current"] == device.id(new) == device.serves()
+        assert told["current"] == device.id("three") == device.serves()
         assert told["trust"] == "signatures"
         device.ssh("systemctl start tinytx-pull.service")  # nothing new: it says so and ends well
         again = pull_log(device).splitlines()[-1]
@@ -186,7 +201,7 @@ def pulled_by_the_timer(device: Device) -> str:
 
 
 def pull_log(device: Device) -> str:
-    return device.ssh("journalctl -b -o cat -u tinytx-pull.service").stdout.strip()
+    return device.ssh("journalctl -b -o cat -t tinytx -u tinytx-pull.service").stdout.strip()
 
 
 def a_clock_of_the_past(device: Device) -> str:
@@ -204,50 +219,86 @@ def a_clock_of_the_past(device: Device) -> str:
 
 
 def a_kernel_without_the_memory_controller(device: Device) -> str:
-    """A stock Raspberry Pi: limits are ignored, and everything that should says so."""
+    """A stock Raspberry Pi: limits are ignored, and everything that should says so. With the
+    parameters that ``prepare.sh`` writes it starts anew, and the limit holds."""
+    assert device.ssh(BITE, check=False).returncode != 0, "no limit holds to begin with"
     device.machine.stop()
-    device.machine.start("cgroup_disable=memory")
+    device.machine.start(parameters(STOCK))
     served = device.serves()
-    device.ssh(f"test ! -e /sys/fs/cgroup/system.slice/{SERVICE}/memory.max")
+    group = f"/sys/fs/cgroup/system.slice/{SERVICE}"
+    device.ssh(f"test ! -e {group}/memory.max")
+    device.ssh(BITE)
     notes = " ".join(device.status()["notes"])
     assert "MemoryMax is ignored" in notes, notes
-    doctor = device.ssh("/opt/tinytx/bin/tinytx doctor", timeout=300, check=False)
-    (row,) = (
-        line for line in (doctor.stdout + doctor.stderr).splitlines() if "memory limit" in line
-    )
-    assert "cannot be proven" in row, row
+    assert "cannot be proven" in memory_row(device)
     said = device.prepare(WHEELS, "--ssh-user carrier")
     assert "has no memory controller: MemoryMax" in said, said
-    device.ssh("printf 'console=tty1 root=/dev/vda\\n' >/run/cmdline.txt")
-    said = device.ssh(
-        f"TINYTX_CMDLINE=/run/cmdline.txt sh {INPUT}/deploy/prepare.sh {WHEELS} --kernel-parameters"
-    ).stdout
+    assert "--kernel-parameters turns it on" in said, said
+    said = device.prepare(WHEELS, "--ssh-user carrier --kernel-parameters")
     assert "RESTART the machine" in said, said
-    line = device.ssh("cat /run/cmdline.txt").stdout
-    assert line == "console=tty1 root=/dev/vda cgroup_enable=memory cgroup_memory=1\n", line
+    line = device.ssh(f"cat {CMDLINE}").stdout
+    assert line == "console=tty1 cgroup_enable=memory cgroup_memory=1\n", line
     device.machine.stop()
-    device.machine.start()
-    device.serves()
-    return f"serves {served[:12]}; prepare.sh, doctor and status say it"
+    device.machine.start(parameters(line))
+    assert device.serves() == served
+    assert "cgroup_enable=memory cgroup_memory=1" in device.ssh("cat /proc/cmdline").stdout
+    limit = device.ssh(f"cat {group}/memory.max").stdout.strip()
+    assert 511_995_904 <= int(limit) <= 512_000_000, limit
+    assert device.ssh(BITE, check=False).returncode != 0, "the limit does not bite"
+    assert "MemoryMax" not in " ".join(device.status()["notes"])
+    assert "cannot be proven" not in memory_row(device)
+    return (
+        f"without: serves {served[:12]}, 100 MB fit into a limit of 30 MB, and prepare.sh, doctor "
+        f"and status say it; started with {line.strip()!r}: memory.max {limit}, the same is killed"
+    )
+
+
+def parameters(line: str) -> str:
+    """Of a line as it stands in cmdline.txt, what is not about the console."""
+    return " ".join(word for word in line.split() if not word.startswith("console="))
+
+
+def memory_row(device: Device) -> str:
+    """What ``tinytx doctor`` there says about the memory limit."""
+    doctor = device.ssh("/opt/tinytx/bin/tinytx doctor", timeout=300, check=False)
+    lines = (doctor.stdout + doctor.stderr).splitlines()
+    (row,) = (line for line in lines if "memory limit" in line)
+    return row
 
 
 def taken_away(device: Device) -> str:
-    """``--undo`` leaves the store, ``--undo --purge`` nothing, and both can be repeated."""
+    """``--undo`` leaves the store, ``--undo --purge`` nothing, and both can be repeated. Every
+    other file of the disk is what it was before the first preparation."""
+    served = device.settled()["current"]
     said = device.prepare("--undo")
     assert "leaves /var/lib/tinytx" in said, said
+    kept = device.ssh("ls /var/lib/tinytx/releases").stdout.split()
+    assert served in kept, (served, kept)
     device.prepare("--undo --purge")
     left = device.ssh(
         "ls -d /opt/tinytx* /etc/tinytx /var/lib/tinytx /etc/systemd/system/tinytx* "
-        "/etc/sudoers.d/tinytx; getent passwd tinytx; systemctl list-units --all 'tinytx*' -q",
+        "/etc/sudoers.d/tinytx; getent passwd tinytx; systemctl list-units --all 'tinytx*' -q; "
+        "pgrep -a tinytx",
         check=False,
     ).stdout
     assert left == "", left
     assert "nothing to change" in device.prepare("--undo")
-    return "nothing is left"
+    before = json.loads(device.ssh(f"cat {INPUT}/before.json").stdout)
+    now = device.inside("disk")
+    differing = {
+        path: (before.get(path), now.get(path))
+        for path in before.keys() | now.keys()
+        if before.get(path) != now.get(path)
+    }
+    assert differing == {}, differing
+    return f"nothing is left; {len(before)} files and folders are what they were before"
 
 
 def prepared_over_ssh(device: Device) -> str:
-    """`tinytx deploy --prepare` on a bare machine, wheels fetched for it here, and a deployment."""
+    """`tinytx deploy --prepare` on a bare machine without a way to an index, wheels fetched for it
+    here; a deployment, and `tinytx devices`."""
+    device.ssh("ip route del default")
+    assert device.ssh("ip route get 192.0.2.1", check=False).returncode != 0, "a way out"
     began = time.monotonic()
     ended = device.tinytx("deploy", "--prepare", "pi", timeout=1800)
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -258,8 +309,17 @@ def prepared_over_ssh(device: Device) -> str:
     device.ssh(SHORT)
     ended = device.tinytx(*device.deploy_words("one", "pi"))
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    (deployed,) = json.loads(ended.stdout)["devices"]
     assert device.serves() == device.id("one")
-    return f"prepared in {took:.0f} s; a deployment ends committed"
+    ended = device.tinytx("devices", "pi", "--json")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (standing,) = json.loads(ended.stdout)["devices"]
+    assert standing["status"]["current"] == device.id("one"), standing
+    row = next(line for line in ended.stderr.splitlines() if "committed" in line)
+    return (
+        f"prepared in {took:.0f} s; committed in {deployed['seconds']:.0f} s; devices: "
+        + " ".join(row.replace("│", " ").split())
+    )
 
 
 BEFORE = (
