@@ -80,8 +80,8 @@ def test_regularisation_meets_the_points_that_were_tried() -> None:
     assert strong.dropout == pytest.approx(0.15)
 
 
-def test_many_epochs_end_with_a_high_rate_where_the_last_weights_are_averaged() -> None:
-    for average, epochs, floor in ((0.4, 20, 0.3), (0.4, 10, 0.3), (0.4, 3, 0.01), (0.0, 20, 0.01)):
+def test_some_epochs_end_with_a_high_rate_where_the_last_weights_are_averaged() -> None:
+    for average, epochs, floor in ((0.3, 20, 0.3), (0.3, 3, 0.3), (0.3, 2, 0.01), (0.0, 20, 0.01)):
         base = Settings(training=TrainingSettings(average=average))
         found = regularised(base, frozenset(), 964_000, epochs).training
         assert found.min_learning_rate == floor

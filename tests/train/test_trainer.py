@@ -400,7 +400,7 @@ def interrupt_at(done: int) -> Callable[[StepReport], None]:
     return at_step
 
 
-@pytest.mark.parametrize("moments", [(3,), (11,), (14,), (5, 13, 22), (26,)], ids=str)
+@pytest.mark.parametrize("moments", [(3,), (11,), (14,), (5, 13, 22), (30,)], ids=str)
 def test_an_interrupted_and_resumed_run_is_bit_identical_to_one_that_was_not(
     make_settings: MakeSettings,
     make_job_in: MakeJob,

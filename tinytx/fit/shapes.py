@@ -51,7 +51,7 @@ REGULARISATION = (
 FLOOR = 0.3
 """Where the learning rate ends, of its peak, in a run whose last weights are averaged: the mean of
 weights that still move far knows less by heart (docs/decisions/0043)."""
-FLOOR_EPOCHS = 10
+FLOOR_EPOCHS = 3
 """Epochs from which on that is so."""
 
 
