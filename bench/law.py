@@ -191,8 +191,9 @@ def fitted(runs: list[Measured]) -> laws.Law:
 
 
 def again(measured: Measured, text: list[str] | None) -> str:
-    """Train one of the runs once more."""
-    sets = [
+    """Train one of the runs once more, without the mean of the last weights as they were."""
+    sets = ["--set=training.average=0"]
+    sets += [
         f"--set={section}.{name}={str(value).lower() if isinstance(value, bool) else value}"
         for section, values in measured.settings.items()
         for name, value in values.items()

@@ -129,6 +129,9 @@ class TrainingSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True,
     time_limit: Annotated[float, Meta(ge=0.0)] = 0.0
     """Seconds for the whole run, preparing included, 0 for no limit: where the steps turn out too
     slow for it, the schedule is shortened so that it ends in time, at its floor."""
+    average: Fraction = 0.3
+    """Share of the run whose weights are averaged: at its end their mean is validated too, and is
+    the best model where it is better; 0 for none."""
     dropout: Fraction = 0.1
     """Share of each residual branch's channels that is dropped, per sequence, in training."""
     pair_dropout: Fraction = 0.2

@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinytx.config import ModelSettings, Settings, TokenizerSettings, as_dict, settings_from
+from tinytx.config import (
+    ModelSettings,
+    Settings,
+    TokenizerSettings,
+    TrainingSettings,
+    as_dict,
+    settings_from,
+)
 from tinytx.fit.shapes import REGULARISATION, regularised, shapes
 
 MEGABYTES = 2_837_761
@@ -71,6 +78,13 @@ def test_regularisation_meets_the_points_that_were_tried() -> None:
     strong = regularised(large, frozenset(), 850_000, 10).training
     assert strong.weight_decay == pytest.approx(0.3)
     assert strong.dropout == pytest.approx(0.15)
+
+
+def test_some_epochs_end_with_a_high_rate_where_the_last_weights_are_averaged() -> None:
+    for average, epochs, floor in ((0.3, 20, 0.3), (0.3, 3, 0.3), (0.3, 2, 0.01), (0.0, 20, 0.01)):
+        base = Settings(training=TrainingSettings(average=average))
+        found = regularised(base, frozenset(), 964_000, epochs).training
+        assert found.min_learning_rate == floor
 
 
 def test_pinned_regularisation_stays() -> None:

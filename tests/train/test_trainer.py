@@ -191,7 +191,7 @@ def test_an_epoch_that_is_worse_does_not_replace_the_best_model(
 ) -> None:
     scores = iter([5.0, 3.0, 4.0])
     monkeypatch.setattr(trainer, "evaluate", lambda *_: Score(next(scores) * 10, 10, 10))
-    job = make_job_in(make_settings(training__epochs=3))
+    job = make_job_in(make_settings(training__epochs=3, training__average=0.0))
     train(job, recorder)
     assert job.metrics.best_epoch == 2
     assert checkpoint.load(job.workspace.best_model)["val_loss"] == 3.0
@@ -207,7 +207,7 @@ def test_a_resumed_run_remembers_the_best_loss_so_far(
 ) -> None:
     scores = iter([5.0, 3.0, 4.0])
     monkeypatch.setattr(trainer, "evaluate", lambda *_: Score(next(scores) * 10, 10, 10))
-    settings, first = make_settings(training__epochs=3), make_recorder()
+    settings, first = make_settings(training__epochs=3, training__average=0.0), make_recorder()
     first.at_step = interrupt_at(25)  # in the third epoch
     job = make_job_in(settings)
     with pytest.raises(Interrupted):
@@ -215,6 +215,61 @@ def test_a_resumed_run_remembers_the_best_loss_so_far(
     resumed = resume(make_job_in, settings, job.workspace, make_recorder())
     assert resumed.metrics.best_epoch == 2
     assert checkpoint.load(job.workspace.best_model)["val_loss"] == 3.0
+
+
+@pytest.mark.parametrize("mean", [2.0, 3.5, 4.5])
+def test_the_mean_of_the_last_weights_is_the_best_model_where_it_validates_best(
+    make_settings: MakeSettings,
+    make_job_in: MakeJob,
+    recorder: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    mean: float,
+) -> None:
+    scores, seen = iter([5.0, 3.0, 4.0, mean]), []
+
+    def evaluate(model: Transformer, *_: object) -> Score:
+        seen.append(model.embedding.weight.detach().clone())
+        return Score(next(scores) * 10, 10, 10)
+
+    monkeypatch.setattr(trainer, "evaluate", evaluate)
+    job = make_job_in(make_settings(training__epochs=3))
+    train(job, recorder)
+    last = job.metrics.epochs[-1]
+    assert (last.val_loss, last.averaged) == (min(4.0, mean), mean < 4.0)
+    assert ("the mean of the last weights" in recorder.notes[-1]) is last.averaged
+    assert job.metrics.best_epoch == (3 if mean == 2.0 else 2)
+    best = weights(job.workspace.best_model)["embedding.weight"]
+    assert torch.equal(best, seen[3] if mean == 2.0 else seen[1])
+    assert not torch.equal(seen[2], seen[3])
+    assert torch.equal(weights(job.workspace.final_model)["embedding.weight"], seen[2])
+
+
+def test_a_run_of_a_version_without_a_mean_goes_on_and_averages_what_is_left(
+    make_settings: MakeSettings, make_job_in: MakeJob, make_recorder: Callable[[], Any]
+) -> None:
+    settings, first = make_settings(training__epochs=3), make_recorder()
+    first.at_step = interrupt_at(26)
+    job = make_job_in(settings)
+    with pytest.raises(Interrupted):
+        train(job, first)
+    state = checkpoint.load(job.workspace.last_checkpoint)
+    del state["schema"], state["average"], state["settings"]["training"]["average"]
+    checkpoint.save(job.workspace.last_checkpoint, state)
+    resume(make_job_in, settings, job.workspace, make_recorder())
+    assert job.workspace.final_model.exists()
+
+
+@pytest.mark.parametrize("average", [1, {}, {"count": 2, "mean": {"other": torch.ones(1)}}])
+def test_a_checkpoint_with_a_mean_of_something_else_is_refused(
+    make_settings: MakeSettings, make_job_in: MakeJob, recorder: Any, average: object
+) -> None:
+    recorder.at_step = interrupt_at(3)
+    job = make_job_in(make_settings())
+    with pytest.raises(Interrupted):
+        train(job, recorder)
+    state = checkpoint.load(job.workspace.last_checkpoint) | {"average": average}
+    with pytest.raises(CheckpointError, match="holds no usable optimizer state"):
+        Trainer(job, recorder).restore(state)
 
 
 def test_a_loss_that_is_not_finite_stops_training_with_a_remedy(
@@ -363,7 +418,7 @@ def interrupt_at(done: int) -> Callable[[StepReport], None]:
     return at_step
 
 
-@pytest.mark.parametrize("moments", [(3,), (11,), (14,), (5, 13, 22)], ids=str)
+@pytest.mark.parametrize("moments", [(3,), (11,), (14,), (5, 13, 22), (30,)], ids=str)
 def test_an_interrupted_and_resumed_run_is_bit_identical_to_one_that_was_not(
     make_settings: MakeSettings,
     make_job_in: MakeJob,

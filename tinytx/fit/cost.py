@@ -82,6 +82,7 @@ def run_seconds(
     all_bytes = amount.train_bytes + amount.val_bytes
     compiling = COMPILE_SECONDS + settings.model.layers * COMPILE_OF_BLOCK
     training = steps * step
+    validations = hyper.epochs + 1 + bool(hyper.average)
     weights = settings.parameters
     checkpoints = hyper.epochs + training / CHECKPOINT_SECONDS
     return Seconds(
@@ -90,7 +91,7 @@ def run_seconds(
         * (all_bytes * (READING_SECONDS + ENCODING_SECONDS) + sampled * TOKENIZER_SECONDS),
         compiling=slower * compiling * compiled,
         steps=training,
-        validation=(hyper.epochs + 1) * VALIDATION * step * amount.val_tokens / at_once
+        validation=validations * VALIDATION * step * amount.val_tokens / at_once
         + LAST_SECONDS * slower,
         saving=(checkpoints * 12.0 + hyper.epochs * 4.0) * weights / DISK_BYTES,
     )
@@ -115,6 +116,8 @@ LIBRARIES_BYTES, COMPILER_BYTES, CXX_BYTES = 330e6, 150e6, 130e6
 """PyTorch with the code of the phases before; torch.compile; the C++ compiler that it starts."""
 BYTES_OF_WEIGHT = 17
 """Weights, gradients, two moments, and what a checkpoint takes on top."""
+BYTES_OF_MEAN = 8
+"""The mean of the last weights, and that of a checkpoint."""
 CHUNK = 512
 """Tokens whose logits exist at once: ``tinytx.train.loss``."""
 SAVED_OF_WIDTH, SAVED_OF_HIDDEN = 12, 4
@@ -133,7 +136,9 @@ def peak_bytes(settings: Settings, amount: Amount, precision: str) -> int:
     of_token = SAVED_OF_WIDTH * model.width + SAVED_OF_HIDDEN * model.hidden + scores
     logits = CHUNK * settings.tokenizer.vocab_size * 12
     activations = tokens * model.layers * of_token * size + logits
-    compiler = COMPILER_BYTES + CXX_BYTES if compiled else 0.0
+    # the mean comes when the C++ compiler has gone
+    mean = BYTES_OF_MEAN * settings.parameters if settings.training.average else 0.0
+    compiler = COMPILER_BYTES + max(CXX_BYTES, mean) if compiled else mean
     return math.ceil(
         LIBRARIES_BYTES + compiler + BYTES_OF_WEIGHT * settings.parameters + activations
     )

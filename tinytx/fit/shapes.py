@@ -41,7 +41,18 @@ EPOCHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 30, 40)
 LEAST_STEPS = 100
 """Of a run that is worth its name: the warm-up alone has so many."""
 
-REGULARISATION = ("weight_decay", "table_weight_decay", "dropout", "pair_dropout")
+REGULARISATION = (
+    "weight_decay",
+    "table_weight_decay",
+    "dropout",
+    "pair_dropout",
+    "min_learning_rate",
+)
+FLOOR = 0.3
+"""Where the learning rate ends, of its peak, in a run whose last weights are averaged: the mean of
+weights that still move far knows less by heart (docs/decisions/0043)."""
+FLOOR_EPOCHS = 3
+"""Epochs from which on that is so."""
 
 
 def shapes(base: Settings, pinned: frozenset[str], train_bytes: int) -> Iterator[Settings]:
@@ -124,6 +135,8 @@ def regularised(
         "dropout": round(_between(0.08 + 0.03 * strength, 0.0, 0.2), 2),
         "pair_dropout": round(_between(0.16 + 0.07 * strength, 0.0, 0.4), 2),
     }
+    if epochs >= FLOOR_EPOCHS and settings.training.average:
+        found["min_learning_rate"] = FLOOR
     chosen = {key: value for key, value in found.items() if f"training.{key}" not in pinned}
     training = msgspec.structs.replace(settings.training, epochs=epochs, **chosen)
     return msgspec.structs.replace(settings, training=training)

@@ -33,6 +33,9 @@ class EpochRecord(msgspec.Struct, kw_only=True, frozen=True):
     part: float = 1.0
     """The share of the epoch's steps that were trained: below 1 in the last epoch of a run whose
     schedule was shortened to end in time."""
+    averaged: bool = False
+    """Whether the validation is that of the mean of the last weights, which was better than that of
+    the last ones: in a run's last epoch (``training.average``)."""
 
 
 class Metrics(msgspec.Struct, kw_only=True):

@@ -34,10 +34,11 @@ EARLY = 0.1
 """Share of the limit after which these few blocks are enough to judge by."""
 FORWARD_SHARE = 0.5
 """Of a step's time, what validating as many tokens takes, until it has been measured."""
-ENDING_VALIDATIONS = 3.0
+ENDING_VALIDATIONS = 4.0
 ENDING_SECONDS = 5.0
-"""What is kept free for the end: the best model is loaded back and scored in float32 (so many
-validations of this run), files are written and a sample is drawn."""
+"""What is kept free for the end: the mean of the last weights is scored, the best model is loaded
+back and scored in float32 (so many validations of this run), files are written and a sample is
+drawn."""
 MARGIN = 0.01
 """Share of the limit that is kept free besides."""
 LEAST_SHARE = 0.05

@@ -20,10 +20,11 @@ from tinytx.cgroup import usable_cores
 from tinytx.config import Settings
 from tinytx.errors import CheckpointError, Interrupted, TrainingError
 from tinytx.train import checkpoint, pace
+from tinytx.train.averaging import Average
 from tinytx.train.compiling import compiled_loss
 from tinytx.train.data import EpochOrder, Tokens
 from tinytx.train.distributed import ALONE, Group, LossFunction
-from tinytx.train.evaluate import evaluate
+from tinytx.train.evaluate import Score, evaluate
 from tinytx.train.memory import larger, peak_memory
 from tinytx.train.metrics import EpochRecord, Metrics, metrics_to_plain
 from tinytx.train.model import Transformer
@@ -92,6 +93,7 @@ class Trainer:
         tokens_in_step = self.hyper.batch_size * self.length
         share = len(job.val_tokens) / tokens_in_step
         self.pace = Pace(self.hyper.time_limit, self.steps_in, share, job.began, group)
+        self.average = Average(self.model, self.hyper.average, self.total_steps)
         self.best = math.inf
         self.waiting = Waiting(torch.get_num_threads(), usable_cores())
 
@@ -169,6 +171,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.hyper.gradient_clip)
         with stop.deferred():  # weights and moments change together or not at all
             self.optimizer.step(self._learning_rate())
+            self.average.stepped(self.pace.done + 1, self.pace.place)
         return value
 
     def loss_of(self, inputs: Tensor, targets: Tensor, loss: LossFunction | None = None) -> Tensor:
@@ -180,27 +183,16 @@ class Trainer:
     def _finish_epoch(self, steps: int, tokens_per_second: float) -> None:
         job = self.job
         self.group.align(self.model)
-        score = evaluate(
-            self.model,
-            job.val_tokens,
-            job.val_bytes,
-            self.at_once,
-            job.precision,
-            self.loss if job.compiled else None,
-            self.group,
-        )
-        if not math.isfinite(score.nats_per_token):
-            raise TrainingError(
-                f"the validation loss became {score.nats_per_token} in epoch {self.epoch + 1}",
-                "lower --learning-rate",
-            )
-        improved = score.nats_per_token < self.best
+        score, averaged = self._validate(), False
         train_loss, learning_rate = self.loss_sum / self.step, self.optimizer.learning_rate
-        if improved:
-            self.best = score.nats_per_token
-            job.metrics.best_epoch = self.epoch + 1
-            content = self._model_content(val_loss=score.nats_per_token)
-            self._save(job.workspace.best_model, content)
+        improved = self._keep_if_best(score)
+        if self.pace.over and self.average.count:
+            with self.average.in_place():
+                self.group.align(self.model)
+                mean = self._validate()
+                averaged = mean.nats_per_token < score.nats_per_token
+                if averaged:
+                    score, improved = mean, self._keep_if_best(mean) or improved
         job.metrics.epochs.append(
             EpochRecord(
                 epoch=self.epoch + 1,
@@ -212,6 +204,7 @@ class Trainer:
                 tokens_per_second=tokens_per_second,
                 others_busy=self.waiting.mean(),
                 part=self.step / steps,
+                averaged=averaged,
             )
         )
         self.epoch, self.step, self.loss_sum, self.epoch_seconds = self.epoch + 1, 0, 0.0, 0.0
@@ -227,8 +220,38 @@ class Trainer:
         self.reporter.note(
             f"epoch {self.epoch}/{self.hyper.epochs}{part}: train {train_loss:.3f}, "
             f"val {score.nats_per_token:.3f} nats/token, {score.bits_per_byte:.3f} bits/byte, "
-            f"{record.seconds:.1f} s{', best so far' if improved else ''}"
+            f"{record.seconds:.1f} s{', the mean of the last weights' if averaged else ''}"
+            f"{', best so far' if improved else ''}"
         )
+
+    def _validate(self) -> Score:
+        """The model's score. Raises :class:`TrainingError` where it is no number."""
+        job = self.job
+        score = evaluate(
+            self.model,
+            job.val_tokens,
+            job.val_bytes,
+            self.at_once,
+            job.precision,
+            self.loss if job.compiled else None,
+            self.group,
+        )
+        if not math.isfinite(score.nats_per_token):
+            raise TrainingError(
+                f"the validation loss became {score.nats_per_token} in epoch {self.epoch + 1}",
+                "lower --learning-rate",
+            )
+        return score
+
+    def _keep_if_best(self, score: Score) -> bool:
+        """Write the model where its score is the best so far, and tell whether it is."""
+        if score.nats_per_token >= self.best:
+            return False
+        self.best = score.nats_per_token
+        self.job.metrics.best_epoch = self.epoch + 1
+        content = self._model_content(val_loss=score.nats_per_token)
+        self._save(self.job.workspace.best_model, content)
+        return True
 
     def order_of(self, epoch: int) -> EpochOrder:
         return EpochOrder(
@@ -276,6 +299,7 @@ class Trainer:
         """Write everything that the next step depends on."""
         state = self._model_content(
             optimizer=self.optimizer.state_dict(),
+            average=self.average.state_dict(),
             random=torch.get_rng_state(),
             step=self.step,
             loss_sum=self.loss_sum,
@@ -300,6 +324,8 @@ class Trainer:
         checkpoint.fill(self.model, state, path)
         try:
             self.optimizer.load_state_dict(state["optimizer"])
+            if "average" in state:  # an earlier version had none: it begins here
+                self.average.load_state_dict(state["average"])
             torch.set_rng_state(state["random"])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(f"{path} holds no usable optimizer state") from error
