@@ -93,10 +93,13 @@ def deployed_and_rolled_back(device: Device) -> str:
 
 
 def a_bad_release_stays_out(device: Device) -> str:
-    """Golden tokens that no machine reproduces: the proof refuses them, the old one is served."""
+    """Golden tokens that no machine reproduces: the proof refuses them, the old one is served. Where
+    the machine is too slow to try them and ``--allow-invalid`` lets that pass, the service does."""
     before = device.settled()["current"]
     ended = device.deploy("bad")
-    assert ended.returncode in (7, 8, 9), ended.stdout + ended.stderr
+    refused = "the golden tokens of it do not fit its model"
+    late = ended.returncode == 10 and f"the service refused it: {refused}" in ended.stdout
+    assert ended.returncode in (7, 8, 9) or late, ended.stdout + ended.stderr
     after = device.settled()
     assert after["current"] == before == device.serves()
     (line,) = (one for one in after["releases"] if one["id"] == device.id("bad"))
