@@ -93,10 +93,14 @@ def deployed_and_rolled_back(device: Device) -> str:
 
 
 def a_bad_release_stays_out(device: Device) -> str:
-    """Golden tokens that no machine reproduces: the proof refuses them, the old one is served."""
+    """Golden tokens that no machine reproduces: the proof refuses them, the old one is served.
+    Where the machine is too slow to try them, which is INVALID and allowed here, the service does.
+    """
     before = device.settled()["current"]
     ended = device.deploy("bad")
-    assert ended.returncode in (7, 8, 9), ended.stdout + ended.stderr
+    refused = "the golden tokens of it do not fit its model"
+    late = ended.returncode == 10 and f"the service refused it: {refused}" in ended.stdout
+    assert ended.returncode in (7, 8, 9) or late, ended.stdout + ended.stderr
     after = device.settled()
     assert after["current"] == before == device.serves()
     (line,) = (one for one in after["releases"] if one["id"] == device.id("bad"))
@@ -153,9 +157,9 @@ def a_release_that_exhausts_memory_is_taken_back(device: Device) -> str:
             time.sleep(1)
         device.ssh(f"systemctl set-property --runtime {SERVICE} MemoryMax=20M")
         until = time.monotonic() + 120
-        while "oom-kill" not in (
+        while "oom" not in (
             log := device.ssh(f"journalctl -b -o cat -u {SERVICE} | grep -i oom | tail -3",
-                              check=False).stdout
+                              check=False).stdout.lower()
         ):  # fmt: skip
             device.inside("ask", "1", "/run/never")
             assert time.monotonic() < until, f"no oom-kill: {log}"
