@@ -76,8 +76,8 @@ def test_beside_other_programs_its_threads_may_sleep_and_are_left_as_they_were(
             assert threads == torch.get_num_threads()
             assert cores >= 1
 
-        def begin(self) -> None:
-            told.append("begin")
+        def settle(self) -> None:
+            told.append("settle")
 
         def look(self) -> str:
             told.append("look")
@@ -88,6 +88,6 @@ def test_beside_other_programs_its_threads_may_sleep_and_are_left_as_they_were(
 
     monkeypatch.setattr("tinytx.train.validate.Waiting", Watched)
     validate(finished, 2)
-    assert (told[0], told[-1]) == ("begin", "close")
+    assert (told[0], told[-1]) == ("settle", "close")
     assert set(told[1:-1]) == {"look"}
     assert len(told) > 3
