@@ -205,7 +205,7 @@ def test_a_run_on_time_has_the_very_weights_of_a_run_without_a_limit(
     for limit in (0.0, 600.0):
         settings = make_settings(training__epochs=EPOCHS, training__time_limit=limit)
         recorder = make_recorder()
-        timed(recorder, time, monkeypatch, lambda done: 4.0)  # 110 x 4 + 10 x 10 = 540
+        timed(recorder, time, monkeypatch, lambda done: 3.7)  # 110 x 3.7 + 10 x 10 = 507
         ended[limit] = train(make_job_in(settings, f"limit-{limit}"), recorder)
         assert len(recorder.steps) == TOTAL
         assert not [note for note in recorder.notes if "shortened" in note]
