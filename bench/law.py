@@ -6,8 +6,10 @@
                                                         # built-in corpus without --text
 
 ``bench/law/runs.json`` holds for each run its text (bytes, difficulty), its settings, the tokens
-of its training text and the bits per byte of its best epoch. Runs marked ``held_out`` are not
-fitted to.
+of its training text and its bits per byte: those of the mean of the last weights, as a plan's run
+has it, or of the best epoch where that was better. Runs marked ``held_out`` are not fitted to.
+Where ``share`` is below 1, the training text was every second or fourth block of 16,384 tokens,
+the vocabulary that of the whole text.
 """
 
 import argparse
@@ -54,13 +56,13 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     corpus: str
+    share: float = 1.0
+    """Of the corpus that was trained on."""
     text: Text
     settings: dict[str, dict[str, Any]]
     """What differs from the defaults."""
     unique_tokens: int
     bits_per_byte: float
-    """Of the best epoch."""
-    best_epoch: int
     held_out: bool = False
 
     def full(self) -> Settings:
@@ -145,7 +147,8 @@ def error(runs: list[Measured], values: torch.Tensor) -> torch.Tensor:
 
 def lengths(runs: list[Measured]) -> dict[str, float]:
     """Bytes of a token as a product of powers, by least squares of the logarithms."""
-    rows = {(r.corpus, r.full().tokenizer.vocab_size): r for r in runs}.values()
+    whole = [row for row in runs if row.share == 1.0]
+    rows = {(r.corpus, r.full().tokenizer.vocab_size): r for r in whole}.values()
     matrix = torch.tensor(
         [[1.0, math.log(r.full().tokenizer.vocab_size), math.log(r.text.difficulty)] for r in rows],
         dtype=torch.float64,
@@ -191,9 +194,8 @@ def fitted(runs: list[Measured]) -> laws.Law:
 
 
 def again(measured: Measured, text: list[str] | None) -> str:
-    """Train one of the runs once more, without the mean of the last weights as they were."""
-    sets = ["--set=training.average=0"]
-    sets += [
+    """Train one of the runs once more."""
+    sets = [
         f"--set={section}.{name}={str(value).lower() if isinstance(value, bool) else value}"
         for section, values in measured.settings.items()
         for name, value in values.items()
@@ -222,6 +224,8 @@ def main() -> None:
         known = {row.id: row for row in runs}
         if arguments.id not in known:
             parser.error(f"no run {arguments.id!r}; known are {', '.join(sorted(known))}")
+        if known[arguments.id].share < 1.0:
+            parser.error(f"{arguments.id} was of a part of its text, which is not kept")
         print(again(known[arguments.id], arguments.text))
         return
     if arguments.command == "fit":

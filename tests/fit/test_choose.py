@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from tinytx.config import ModelSettings, Settings, TrainingSettings
 from tinytx.errors import PlanError
-from tinytx.fit.choose import MARGIN, Candidate, Problem, choose, fitting
+from tinytx.fit.choose import Candidate, Problem, choose, fitting
 from tinytx.fit.cost import peak_bytes, run_seconds
 from tinytx.fit.machine import Rates
+from tinytx.fit.request import MARGIN
 from tinytx.fit.target import target_of
 from tinytx.fit.times import seconds_of
 

@@ -85,6 +85,27 @@ def test_some_epochs_end_with_a_high_rate_where_the_last_weights_are_averaged() 
         base = Settings(training=TrainingSettings(average=average))
         found = regularised(base, frozenset(), 964_000, epochs).training
         assert found.min_learning_rate == floor
+        assert found.learning_rate == base.training.learning_rate
+
+
+@pytest.mark.parametrize(
+    ("weights", "tokens", "epochs", "floor", "rate"),
+    [
+        (1_315_488, 964_312, 10, 0.3, 0.012),
+        (1_315_488, 489_175, 10, 0.3, 0.012),
+        (2_839_936, 489_175, 10, 0.6, 0.0123),
+        (1_315_488, 245_759, 20, 0.6, 0.0149),
+        (5_857_728, 245_759, 10, 0.6, 0.02),
+    ],
+)
+def test_rates_are_near_the_best_of_those_tried(
+    weights: int, tokens: int, epochs: int, floor: float, rate: float
+) -> None:
+    rows = (weights - Settings().parameters) // 80
+    sized = Settings(model=ModelSettings(pair_rows=Settings().model.pair_rows + rows))
+    assert sized.parameters == pytest.approx(weights, abs=80)
+    found = regularised(sized, frozenset(), tokens, epochs).training
+    assert (found.min_learning_rate, found.learning_rate) == (floor, pytest.approx(rate, abs=2e-4))
 
 
 def test_pinned_regularisation_stays() -> None:

@@ -21,14 +21,13 @@ from tinytx.fit.cost import (
     steps_in_epoch,
 )
 from tinytx.fit.machine import Rates
+from tinytx.fit.request import MARGIN
 from tinytx.fit.shapes import EPOCHS, LEAST_STEPS, regularised, shapes
 from tinytx.fit.steps import step_seconds
 from tinytx.fit.target import Target, no_model
 from tinytx.fit.times import asked, told
 from tinytx.wording import counted
 
-MARGIN = 0.15
-"""Of the time, which predictions leave free: machines swing, and the law of seconds errs."""
 FRONTIER_SECONDS = 2 * 3_600.0
 """Longer runs are not looked at, unless more time is given."""
 SMALLEST_PASS = 16  # windows computed at once may be halved down to a sixteenth of the batch
@@ -85,21 +84,26 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def choose(
-    problem: Problem, seconds: float, epochs: int | None, *, or_quickest: bool = False
+    problem: Problem,
+    seconds: float,
+    epochs: int | None,
+    *,
+    margin: float = MARGIN,
+    or_quickest: bool = False,
 ) -> Choice:
-    """The best candidate whose predicted time leaves :data:`MARGIN` of ``seconds`` free.
+    """The best candidate whose predicted time leaves ``margin`` of ``seconds`` free.
 
     ``epochs`` None: they are chosen too. ``or_quickest``: where none does, the quickest. Raises
     :class:`PlanError` with one sentence when nothing fits, which names the least time where time is
     what is short.
     """
-    within = seconds * (1.0 - MARGIN)
+    within = seconds * (1.0 - margin)
     found = list(candidates(problem, max(FRONTIER_SECONDS, within), epochs))
     affordable = [one for one in found if one.seconds.total <= within]
     if not affordable and or_quickest:
         affordable = [min(found, key=lambda one: one.seconds.total)]
     if not affordable:
-        raise PlanError(*too_short(found, seconds))
+        raise PlanError(*too_short(found, seconds, margin))
     best = min(affordable, key=lambda one: (one.bits_per_byte, one.seconds.total))
     return Choice(
         best=best, frontier=frontier(found), next_larger=_next_larger(problem, best, found)
@@ -226,11 +230,11 @@ def frontier(found: Iterable[Candidate]) -> list[Candidate]:
     return best
 
 
-def too_short(found: Iterable[Candidate], seconds: float) -> tuple[str, str]:
+def too_short(found: Iterable[Candidate], seconds: float, margin: float) -> tuple[str, str]:
     """The sentence for a time in which nothing ends, and what to do."""
     least = min(found, key=lambda one: one.seconds.total)
     epochs = least.settings.training.epochs
-    needed = asked(least.seconds.total / (1.0 - MARGIN))
+    needed = asked(least.seconds.total / (1.0 - margin))
     part = ", or a part of the text" if epochs == 1 else ""
     return (
         f"{told(seconds)} are too short for a useful model: the quickest that may be chosen here, "

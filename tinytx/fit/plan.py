@@ -14,7 +14,7 @@ import msgspec
 from tinytx import cgroup
 from tinytx.config import PLAN_SCHEMA, Settings, as_dict, load_settings, read_config
 from tinytx.errors import PlanError, UsageError
-from tinytx.fit.choose import MARGIN, Candidate, Choice, Problem, choose, shape_told
+from tinytx.fit.choose import Candidate, Choice, Problem, choose, shape_told
 from tinytx.fit.machine import Rates, rates_of_this_machine
 from tinytx.fit.request import Request
 from tinytx.fit.shapes import REGULARISATION
@@ -155,12 +155,12 @@ def _limited(problem: Problem, best: Candidate, seconds: float) -> Settings:
 def _chosen(problem: Problem, request: Request) -> tuple[Choice, list[str]]:
     """The choice; for a time that nobody asked for, what comes nearest to it."""
     try:
-        return choose(problem, request.seconds, request.epochs), []
+        return choose(problem, request.seconds, request.epochs, margin=request.margin), []
     except PlanError:
         if request.asked:
             raise
     limit = f"{counted(request.epochs or 1, 'epoch')} within {told(request.seconds)}"
-    choice = choose(problem, request.seconds, None, or_quickest=True)
+    choice = choose(problem, request.seconds, None, margin=request.margin, or_quickest=True)
     longer = choice.best.seconds.total > request.seconds
     instead = "this one, the quickest, takes longer" if longer else "fewer are taken"
     return choice, [f"no model does {limit} with this text on this machine: {instead}"]
@@ -177,7 +177,7 @@ def reasons(problem: Problem, best: Candidate, request: Request, spread: float) 
         f"{name.replace('_', ' ')} {getattr(hyper, name):g}" for name in REGULARISATION
     )
     parts = [
-        f"time: {told(request.seconds)} less a margin of {MARGIN:.0%}; predicted are "
+        f"time: {told(request.seconds)} less a margin of {request.margin:.0%}; predicted are "
         f"{told(seconds.total)}: {told(seconds.steps)} of steps at {pace:,.0f} tokens/s "
         f"({rates.precision}, {counted(rates.threads, 'thread')}), {told(seconds.compiling)} to "
         f"compile, {told(seconds.text)} for corpus and tokenizer",

@@ -37,7 +37,7 @@ BARE_LAYERS = 2
 """Deeper shapes have tables and pairs: in every run of equal size these were better (the log has
 five layers of 128 without: 1.651 after 6 epochs, four with: 1.617 after 5), and the law, which saw
 few without, is not asked about it."""
-EPOCHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 30, 40)
+EPOCHS = (*range(1, 13), 14, 16, 18, 20, 22, 25, 28, 32, 36, 40, 45, 50, 60, 70, 80)
 LEAST_STEPS = 100
 """Of a run that is worth its name: the warm-up alone has so many."""
 
@@ -47,10 +47,12 @@ REGULARISATION = (
     "dropout",
     "pair_dropout",
     "min_learning_rate",
+    "learning_rate",
 )
-FLOOR = 0.3
-"""Where the learning rate ends, of its peak, in a run whose last weights are averaged: the mean of
-weights that still move far knows less by heart (docs/decisions/0043)."""
+FLOORS = 0.3, 0.6
+"""Where the learning rate ends, of its peak, in a run whose last weights are averaged: the more is
+learned by heart, the higher. The mean of weights that still move far knows less of it
+(docs/decisions/0043)."""
 FLOOR_EPOCHS = 3
 """Epochs from which on that is so."""
 
@@ -126,7 +128,8 @@ def regularised(
     often it sees it. Between the points that were tried (docs/log/model.md: 2 weights a token and
     20 epochs, decay 0.1, tables 1, dropout 0.1, pairs 0.2; 9.5 and 10 epochs, decay 0.3, tables 2,
     dropout 0.15, pairs 0.3; 5.5 and 8 epochs, tables 3, dropout 0.15, pairs 0.4) on a line over the
-    logarithm; a text that is seen once needs almost none.
+    logarithm; a text that is seen once needs almost none. Where there is most to learn by heart, the
+    learning rate is higher as well, up to 5/3.
     """
     strength = pressure(settings.parameters, train_tokens, epochs)
     found = {
@@ -136,7 +139,10 @@ def regularised(
         "pair_dropout": round(_between(0.16 + 0.07 * strength, 0.0, 0.4), 2),
     }
     if epochs >= FLOOR_EPOCHS and settings.training.average:
-        found["min_learning_rate"] = FLOOR
+        least, most = FLOORS
+        found["min_learning_rate"] = round(_between(least + 0.3 * (strength - 0.5), least, most), 2)
+        rate = settings.training.learning_rate * (5 / 3) ** _between(strength - 1.5, 0.0, 1.0)
+        found["learning_rate"] = round(rate, 4)
     chosen = {key: value for key, value in found.items() if f"training.{key}" not in pinned}
     training = msgspec.structs.replace(settings.training, epochs=epochs, **chosen)
     return msgspec.structs.replace(settings, training=training)
