@@ -128,8 +128,8 @@ def regularised(
     often it sees it. Between the points that were tried (docs/log/model.md: 2 weights a token and
     20 epochs, decay 0.1, tables 1, dropout 0.1, pairs 0.2; 9.5 and 10 epochs, decay 0.3, tables 2,
     dropout 0.15, pairs 0.3; 5.5 and 8 epochs, tables 3, dropout 0.15, pairs 0.4) on a line over the
-    logarithm; a text that is seen once needs almost none. Where there is most to learn by heart, the
-    learning rate is higher as well, up to 5/3.
+    logarithm; a text that is seen once needs almost none. Where there is most to learn by heart,
+    the learning rate is higher as well, up to 5/3.
     """
     strength = pressure(settings.parameters, train_tokens, epochs)
     found = {
