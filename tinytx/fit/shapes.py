@@ -49,10 +49,14 @@ REGULARISATION = (
     "min_learning_rate",
     "learning_rate",
 )
-FLOORS = 0.3, 0.6
-"""Where the learning rate ends, of its peak, in a run whose last weights are averaged: the more is
-learned by heart, the higher. The mean of weights that still move far knows less of it
-(docs/decisions/0043)."""
+END = 0.25
+"""Where the learning rate ends, of its usual peak, in a run over a million tokens whose last
+weights are averaged; over half as many twice as high. The mean of weights that still move far knows
+less by heart."""
+ENDS = 0.01, 0.6
+"""Within which that stays, as a share of the run's own peak."""
+USUAL_WIDTH = 96
+"""Up to which the usual learning rate is the best."""
 FLOOR_EPOCHS = 3
 """Epochs from which on that is so."""
 
@@ -128,8 +132,7 @@ def regularised(
     often it sees it. Between the points that were tried (docs/log/model.md: 2 weights a token and
     20 epochs, decay 0.1, tables 1, dropout 0.1, pairs 0.2; 9.5 and 10 epochs, decay 0.3, tables 2,
     dropout 0.15, pairs 0.3; 5.5 and 8 epochs, tables 3, dropout 0.15, pairs 0.4) on a line over the
-    logarithm; a text that is seen once needs almost none. Where there is most to learn by heart,
-    the learning rate is higher as well, up to 5/3.
+    logarithm; a text that is seen once needs almost none.
     """
     strength = pressure(settings.parameters, train_tokens, epochs)
     found = {
@@ -139,13 +142,25 @@ def regularised(
         "pair_dropout": round(_between(0.16 + 0.07 * strength, 0.0, 0.4), 2),
     }
     if epochs >= FLOOR_EPOCHS and settings.training.average:
-        least, most = FLOORS
-        found["min_learning_rate"] = round(_between(least + 0.3 * (strength - 0.5), least, most), 2)
-        rate = settings.training.learning_rate * (5 / 3) ** _between(strength - 1.5, 0.0, 1.0)
-        found["learning_rate"] = round(rate, 4)
+        usual = settings.training.learning_rate
+        found |= _rates(train_tokens, settings.model.width, usual)
     chosen = {key: value for key, value in found.items() if f"training.{key}" not in pinned}
     training = msgspec.structs.replace(settings.training, epochs=epochs, **chosen)
     return msgspec.structs.replace(settings, training=training)
+
+
+def _rates(train_tokens: int, width: int, usual: float) -> dict[str, float]:
+    """The learning rate and its end for a run whose last weights are averaged: the smaller the
+    text, the higher; on a larger one the lower, the wider the model (docs/decisions/0043 has what
+    was tried on 0.25, 0.5 and 1 million tokens)."""
+    millions = max(1, train_tokens) / 1e6
+    small = _between(math.log2(0.5 / millions), 0.0, 1.0)
+    wide = max(1.0, width / USUAL_WIDTH) ** 0.5
+    rate = usual * (5 / 3) ** small / wide ** (1.0 - small)
+    return {
+        "learning_rate": round(rate, 4),
+        "min_learning_rate": round(_between(usual * END / millions / rate, *ENDS), 2),
+    }
 
 
 def pressure(weights: int, train_tokens: int, epochs: int) -> float:
