@@ -37,17 +37,17 @@ HUBER = 0.02
 LIMITS = {  # within which each constant is sought
     "floor": (0.0, 1.0),
     "size_factor": (0.01, 1.0),
-    "size_power": (0.05, 2.0),
-    "table_share": (0.0, 1.0),
+    "size_power": (0.05, 1.5),
+    "table_share": (0.05, 1.0),
     "data_factor": (0.01, 1.5),
     "data_power": (0.05, 2.0),
-    "repeats": (1.0, 60.0),
+    "repeats": (4.0, 200.0),
     "overfit_factor": (0.0, 0.3),
     "overfit_power": (0.3, 2.0),
-    "vocabulary_power": (-0.3, 0.3),
+    "vocabulary_power": (-0.1, 0.1),
     "scale_most": (0.5, 8.0),
     "scale_middle": (1.0, 4.0),
-    "scale_power": (1.0, 9.0),
+    "scale_power": (1.0, 12.0),
 }
 
 
