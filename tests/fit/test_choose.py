@@ -184,3 +184,16 @@ def test_what_comes_next_says_what_it_would_cost(problem: Making) -> None:
     small = msgspec.structs.replace(target_of("pi-4"), most_bytes=2e6)
     more_room = choose(problem(base=BASE, pinned=FEW, target=small), 100_000.0, 20)
     assert "the limit is 2 MB" in more_room.next_larger
+
+
+def test_a_shape_without_tables_is_for_a_device_that_has_no_room_for_them(problem: Making) -> None:
+    pinned = frozenset({"tokenizer.vocab_size", "model.width", "model.hidden"})
+    base = Settings(model=ModelSettings(width=80, hidden=192, max_seq_length=128))
+
+    def chosen(most: float) -> ModelSettings:
+        small = msgspec.structs.replace(target_of("pi-5"), most_bytes=most)
+        asked = problem(base=base, pinned=pinned, target=small)
+        return choose(asked, 3_600.0, None).best.settings.model
+
+    for room, whole in ((10e6, True), (900e3, False)):
+        assert bool(chosen(room).block_tables and chosen(room).pair_rows) is whole

@@ -17,6 +17,11 @@ MEGABYTES = 2_837_761
 
 def test_every_shape_is_one_that_trains() -> None:
     found = list(shapes(Settings(), frozenset(), MEGABYTES))
+    assert all(one.model.block_tables and one.model.pair_rows for one in found)
+    bare = list(shapes(Settings(), frozenset(), MEGABYTES, bare=True))
+    assert not any(one.model.block_tables and one.model.pair_rows for one in bare)
+    assert {one.model.layers for one in bare} == {2}
+    found += bare
     assert len(found) > 500
     for one in found:
         settings_from(as_dict(one), "a shape")  # heads divide the width, and so on

@@ -108,6 +108,27 @@ def test_what_was_measured_under_a_quota_is_remembered_for_that_quota_only(
     assert counts == [2, 4, 4, 4, 6]
 
 
+def test_what_was_measured_with_fewer_instructions_is_remembered_for_those_only(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TINYTX_CACHE_DIR", str(tmp_path))
+    for name in speed.INSTRUCTIONS:
+        monkeypatch.delenv(name, raising=False)
+    found = []
+    for held, faster in (("", 0.1), ("AVX2", 1.0), ("", 1.0), ("avx2", 0.1)):
+        if held:
+            monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", held)
+        else:
+            monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+        monkeypatch.setattr(
+            speed,
+            "_product_seconds",
+            lambda *shape, faster=faster: faster if shape[-1] is torch.bfloat16 else 1.0,
+        )
+        found.append(speed.choose_precision(make_settings(training__precision="auto")))
+    assert found == [torch.bfloat16, torch.float32, torch.bfloat16, torch.float32]
+
+
 @pytest.mark.parametrize(
     ("seconds", "chosen"), [({8: 1.0, 4: 0.97}, 8), ({8: 1.0, 4: 0.9}, 4), ({8: 1.0, 4: 2.0}, 8)]
 )

@@ -129,8 +129,22 @@ def candidates(problem: Problem, most: float, epochs: int | None) -> list[Candid
 def fitting(problem: Problem) -> Iterator[tuple[Settings, Amount]]:
     """The shapes that the device, the text and this machine's memory allow."""
     closest: dict[str, tuple[float, str]] = {}
-    found = False
-    for shape in shapes(problem.base, problem.pinned, problem.train_bytes):
+    for bare in (False, True):
+        found = False
+        for one in _fitting(problem, bare, closest):
+            found = True
+            yield one
+        if found:
+            return
+    raise _nothing(problem, {what: told for what, (_, told) in closest.items()})
+
+
+def _fitting(
+    problem: Problem, bare: bool, closest: dict[str, tuple[float, str]]
+) -> Iterator[tuple[Settings, Amount]]:
+    """Those with tables and pairs, or the ``bare`` ones; into ``closest`` what those that do not
+    fit came nearest to."""
+    for shape in shapes(problem.base, problem.pinned, problem.train_bytes, bare):
         amount = problem.amount(shape.tokenizer.vocab_size)
         size = float(model_bytes(shape, problem.target.precision))
         if excess := problem.target.excess(shape):
@@ -141,10 +155,7 @@ def fitting(problem: Problem) -> Iterator[tuple[Settings, Amount]]:
             peak = peak_bytes(shape, amount, problem.rates.precision)
             _nearest(closest, "memory", float(peak), f"{peak / 1e6:.0f} MB")
         else:
-            found = True
             yield fitted, amount
-    if not found:
-        raise _nothing(problem, {what: told for what, (_, told) in closest.items()})
 
 
 def _nearest(closest: dict[str, tuple[float, str]], what: str, size: float, told: str) -> None:

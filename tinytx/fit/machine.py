@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from tinytx.cache import cache_folder
-from tinytx.cgroup import quota_name, usable_cores
+from tinytx.cgroup import usable_cores
 from tinytx.config import Settings
 from tinytx.errors import TinytxError
 from tinytx.train.others import MUCH, Others
@@ -86,13 +86,8 @@ def _measured_or_known(settings: Settings) -> Rates:
 
     threads = speed.set_up_torch(settings)
     precision = str(speed.choose_precision(settings)).removeprefix("torch.")
-    import torch
-
     facts = {
-        **speed.machine_facts(threads),
-        "quota": quota_name(),
-        "torch": str(torch.__version__),
-        "capability": torch.backends.cpu.get_cpu_capability(),
+        **speed.measuring_facts(threads),
         "precision": precision,
     }
     if (known := recalled(facts)) is not None:

@@ -7,6 +7,7 @@ torch.compile 1.3 x eager, and keeping freed memory instead of giving it back to
 
 import ctypes
 import gc
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
 LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc takes no more on 64-bit machines
 CPU = torch.device("cpu")
 FORMS = ("compiled", "eager")
+INSTRUCTIONS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # the first that is set holds oneDNN
 COMPILE_PAYS_FROM = 5e12  # floating-point operations of a run: tens of seconds of training
 
 
@@ -139,9 +141,7 @@ def choose_precision(settings: Settings, device: torch.device = CPU) -> torch.dt
 def _facts(settings: Settings, threads: int) -> dict[str, Any]:
     """What a measurement depends on: machine, PyTorch, and the shape of the products."""
     return {
-        **machine_facts(threads),
-        "quota": quota_name(),
-        "torch": str(torch.__version__),
+        **measuring_facts(threads),
         "rows": min(settings.training.at_once * settings.model.max_seq_length, 4_096),
         "width": settings.model.width,
     }
@@ -219,6 +219,19 @@ def _form_facts(settings: Settings, precision: torch.dtype) -> dict[str, Any]:
         "vocabulary": settings.tokenizer.vocab_size,
         "windows": settings.training.at_once,
         "precision": str(precision),
+    }
+
+
+def measuring_facts(threads: int) -> dict[str, str | int]:
+    """What any measurement of this machine's speed depends on, the instructions that PyTorch and
+    oneDNN are held to by the environment among it."""
+    held = [os.environ[name].upper() for name in INSTRUCTIONS if os.environ.get(name)]
+    return {
+        **machine_facts(threads),
+        "quota": quota_name(),
+        "torch": str(torch.__version__),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "held to": held[0] if held else "",
     }
 
 
