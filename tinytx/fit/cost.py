@@ -112,7 +112,7 @@ def is_compiled(settings: Settings, amount: Amount) -> bool:
     return operations > COMPILED_FROM
 
 
-LIBRARIES_BYTES, COMPILER_BYTES, CXX_BYTES = 330e6, 195e6, 250e6
+LIBRARIES_BYTES, COMPILER_BYTES, CXX_BYTES = 330e6, 150e6, 250e6
 """PyTorch with the code of the phases before; torch.compile; the C++ compiler that it starts."""
 BYTES_OF_WEIGHT = 17
 """Weights, gradients, two moments, and what a checkpoint takes on top."""
@@ -120,10 +120,11 @@ BYTES_OF_MEAN = 8
 """The mean of the last weights, and that of a checkpoint."""
 CHUNK = 512
 """Tokens whose logits exist at once: ``tinytx.train.loss``."""
-SAVED_OF_WIDTH, SAVED_OF_HIDDEN = 12, 4
+SAVED_OF_WIDTH, SAVED_OF_HIDDEN = 16, 5
 """Numbers kept of a token for the backward pass, per number of its width and hidden layer.
 First runs from nothing, each process with its own peak (docs/log/training.md): 922 and 956 MB for 4
-layers of 160 (958 by this), 1,125 for 6 of 192 (1,104)."""
+layers of 160 (944 by this), 1,125 for 6 of 192 (1,123); with fewer windows at once 4 to 8 % too
+many."""
 
 
 def peak_bytes(settings: Settings, amount: Amount, precision: str) -> int:
