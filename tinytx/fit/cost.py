@@ -120,11 +120,11 @@ BYTES_OF_MEAN = 8
 """The mean of the last weights, and that of a checkpoint."""
 CHUNK = 512
 """Tokens whose logits exist at once: ``tinytx.train.loss``."""
-SAVED_OF_WIDTH, SAVED_OF_HIDDEN = 16, 5
-"""Numbers kept of a token for the backward pass, per number of its width and hidden layer.
-First runs from nothing, each process with its own peak (docs/log/training.md): 922 and 956 MB for 4
-layers of 160 (944 by this), 1,125 for 6 of 192 (1,123); with fewer windows at once 4 to 8 % too
-many."""
+SAVED = {"bfloat16": (16, 5), "float32": (12, 4)}
+"""Numbers kept of a token for the backward pass, per number of its width and of its hidden layer.
+First runs from nothing, each process with its own peak (docs/log/model.md): 922 and 956 MB for 4
+layers of 160 (944 by this), 1,125 for 6 of 192 (1,123); with fewer windows at once 3 to 6 % too
+many; 807 for 2 of 96 in float32 (853)."""
 
 
 def peak_bytes(settings: Settings, amount: Amount, precision: str) -> int:
@@ -134,7 +134,8 @@ def peak_bytes(settings: Settings, amount: Amount, precision: str) -> int:
     compiled = is_compiled(settings, amount)
     # where steps are compiled, attention is a kernel that makes its scores anew
     scores = 0 if compiled else 2 * model.heads * model.max_seq_length
-    of_token = SAVED_OF_WIDTH * model.width + SAVED_OF_HIDDEN * model.hidden + scores
+    of_width, of_hidden = SAVED[precision]
+    of_token = of_width * model.width + of_hidden * model.hidden + scores
     logits = CHUNK * settings.tokenizer.vocab_size * 12
     activations = tokens * model.layers * of_token * size + logits
     # the mean comes when the C++ compiler has gone
