@@ -47,6 +47,7 @@ def test_a_run_that_fails_ends_the_benchmark_with_its_words(
         scripts["training_figures"].checked(found)
 
 
+@pytest.mark.long
 def test_both_loops_take_steps_of_a_tiny_model(
     scripts: dict[str, ModuleType], tmp_path: Path
 ) -> None:

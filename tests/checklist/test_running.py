@@ -15,6 +15,7 @@ def without_a_say_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
 
 
+@pytest.mark.long
 def test_a_bundle_is_run_without_a_socket_and_with_telemetry_off(tiny_bundle: Path) -> None:
     telemetry, offline = running.telemetry_and_offline(tiny_bundle)
     assert telemetry.state is State.DONE, telemetry

@@ -31,6 +31,7 @@ def fails(found: Found, why: str) -> None:
     assert why in found.told
 
 
+@pytest.mark.long
 def test_a_real_bundle_passes_whatever_it_can_show_itself(tiny_bundle: Path) -> None:
     bundle = Bundle(tiny_bundle)
     for found in (

@@ -44,6 +44,7 @@ def test_bad_input_gives_one_sentence_and_its_code(
     assert says in told and "Traceback" not in told
 
 
+@pytest.mark.long
 def test_a_budget_that_no_server_keeps_fails_with_a_table_json_and_report(
     tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -117,6 +117,7 @@ def test_bad_input(
     assert "Traceback" not in err
 
 
+@pytest.mark.long
 def test_a_real_pair_of_bundles_is_compared(
     tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

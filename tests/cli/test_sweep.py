@@ -33,6 +33,7 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_sweep_prints_the_table_the_command_and_one_document(
     tmp_path: Path, text: Path, capsys: Shown
 ) -> None:

@@ -120,6 +120,7 @@ def test_a_text_that_is_missing_ends_all_processes_with_2_said_once_and_for_good
     assert [(one.code, one.said) for one in again] == [(2, ""), (2, "")]
 
 
+@pytest.mark.long
 def test_two_processes_train_and_one_of_them_writes(
     out: Path, flags: list[str], side_by_side: SideBySide
 ) -> None:

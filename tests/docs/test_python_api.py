@@ -45,6 +45,7 @@ def test_the_page_names_everything_that_is_public() -> None:
         assert f"from tinytx import {name}" in text, name
 
 
+@pytest.mark.long
 def test_a_type_checker_knows_the_api(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     program = tmp_path / "program.py"

@@ -89,7 +89,7 @@ def both(*steps: Do) -> Do:
     return make
 
 
-ALWAYS = ("install", "switch", "take back")
+ALWAYS = ("switch",)
 """Operations of the default suite; the others are long, and .ci/run has them."""
 OPERATIONS: dict[str, tuple[Do, Do, set[str]]] = {
     # what is done: (how the store came to be, the operation, what may be served after it)

@@ -124,6 +124,7 @@ def test_a_bundle_too_large_in_memory_or_on_disk_fails(
         assert row(proof, "peak_memory")["verdict"] == FAIL and "peak memory" in proof.reason
 
 
+@pytest.mark.long
 def test_a_model_too_slow_fails_whatever_else_could_not_be_tried(
     tiny_bundle: Path, quick: BenchSettings
 ) -> None:

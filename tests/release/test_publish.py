@@ -188,6 +188,7 @@ def test_a_publish_that_dies_leaves_the_channel_as_it_was(
     assert publish(wish(bundle=other_bundle), NOW).statement.serial == 2
 
 
+@pytest.mark.long
 def test_killed_at_every_step_it_leaves_a_channel_whose_release_is_whole(
     wish: Callable[..., Wish], other_bundle: Path
 ) -> None:

@@ -254,6 +254,7 @@ def resident_bytes(pid: int) -> int:
     return 1024 * int(status.split("VmRSS:")[1].split()[0])
 
 
+@pytest.mark.long
 def test_a_watch_outlives_the_session_that_switched_and_commits_in_less_than_25_mb(
     device: Device, service: str
 ) -> None:

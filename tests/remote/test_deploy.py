@@ -36,6 +36,7 @@ def deploy(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[d
     return code, json.loads(capsys.readouterr().out)["devices"]
 
 
+@pytest.mark.long
 def test_a_cut_transfer_goes_on_where_the_device_says_and_lost_answers_are_asked_for(
     devices: Devices, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -323,6 +324,7 @@ Journal.add = dying
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("state", ["proved", "switched"])
 def test_a_step_that_dies_on_the_device_is_taken_up_from_what_is_left_of_it(
     devices: Devices, bundle: Path, capsys: pytest.CaptureFixture[str], state: str

@@ -108,6 +108,7 @@ def test_a_release_that_computes_something_else_is_not_taken(
     assert found["problem"] is None
 
 
+@pytest.mark.long
 def test_a_text_under_way_ends_on_the_model_it_began_with(releases: Path) -> None:
     body = json.dumps({**PROMPT, "stream": True}).encode()
     head = f"POST /v1/completions HTTP/1.1\r\nhost: [::1]\r\ncontent-length: {len(body)}\r\n\r\n"

@@ -200,6 +200,7 @@ class Clients:
         self.scores.add((found["model"], found["nats"]))
 
 
+@pytest.mark.long
 def test_ten_switches_and_two_ways_back_fail_no_request_and_mix_no_text(
     server: Server, shelf: Shelf, two: tuple[str, str]
 ) -> None:

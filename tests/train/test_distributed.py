@@ -108,6 +108,7 @@ def test_two_processes_have_the_loss_curve_of_one(
     assert (machine["processes"], machine["device"]) == (2, "cpu")
 
 
+@pytest.mark.long
 def test_a_signal_to_one_process_stops_all_at_one_step_and_any_number_of_them_goes_on(
     make_settings: MakeSettings, make_job_in: MakeJob, side_by_side: SideBySide, tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ def test_resume_with_another_text_is_refused_before_the_text_is_replaced(
     assert "belongs to another run: the train text has changed" in said
 
 
+@pytest.mark.long
 def test_what_may_be_replaced_is_replaced(
     finished: Workspace, finished_settings: Settings, recorder: Any
 ) -> None:

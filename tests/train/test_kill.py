@@ -93,6 +93,7 @@ def assert_same(ours: Workspace, theirs: Workspace) -> None:
     assert history(ours) == history(theirs)
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_twenty_times_ends_bit_identical_to_one_that_was_not(
     make_settings: Callable[..., Settings],
     make_job_in: MakeJob,

@@ -477,6 +477,7 @@ def test_a_run_stopped_in_its_last_validation_is_interrupted_and_resumes_to_its_
     assert_same(resumed, whole)
 
 
+@pytest.mark.long
 def test_a_run_killed_after_any_write_resumes_to_the_same_result(
     make_settings: MakeSettings,
     make_job_in: MakeJob,

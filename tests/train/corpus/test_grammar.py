@@ -186,6 +186,7 @@ def test_a_proved_grammar_has_no_text_with_two_derivations(root: Node):
         assert len(parse(root, text)) == count(root, text) == texts.count(text)
 
 
+@pytest.mark.long
 def test_every_choice_of_the_story_grammar_is_decided_by_the_text():
     assert find_clash(builtin.grammar()) is None
 
