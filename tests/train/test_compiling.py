@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -87,3 +88,39 @@ def test_without_a_word_of_the_user_it_is_below_pytorchs_own_folder(
     below = Path(os.environ[compiling.CACHE])
     assert below.name == compiling.kernel_folder()
     assert below.parent.name.startswith("torchinductor_")
+
+
+def test_gradients_are_built_before_the_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By PyTorch's own word: its compiler of backward passes is called in the forward pass."""
+    import torch._functorch.config as functorch
+    from functorch.compile import make_boxed_func
+    from torch._dynamo.backends.common import aot_autograd
+
+    built: list[str] = []
+
+    def builder(name: str) -> Any:
+        def build(graph: Any, _: Any) -> Any:
+            built.append(name)
+            return make_boxed_func(graph.forward)
+
+        return build
+
+    monkeypatch.setattr(functorch, compiling.BACKWARD_AT_ONCE, False)
+    compiling.build_gradients_beforehand()
+    backend = aot_autograd(fw_compiler=builder("forwards"), bw_compiler=builder("backwards"))
+    torch._dynamo.reset()
+    x = torch.ones(3, requires_grad=True)
+    result = torch.compile(lambda y: (y * y).sin(), backend=backend)(x)
+    assert sorted(built) == ["backwards", "forwards"]
+    result.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, 2.0 * torch.ones(3).cos())
+    assert len(built) == 2
+
+
+def test_a_pytorch_without_that_setting_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "BACKWARD_AT_ONCE", "no_such_setting")
+    compiling.build_gradients_beforehand()
+    import torch._functorch.config as functorch
+
+    assert not hasattr(functorch, "no_such_setting")

@@ -30,11 +30,13 @@ def warm_up(run: "Trainer") -> None:
         eager = _eager_seconds(run, batch)
         give_back_freed_memory()
     try:
-        run.loss_of(*batch).backward()  # type: ignore[no-untyped-call]
-        if run.job.compiled:  # validation's kernels as well
+        if run.job.compiled:  # validation's kernels first: a step's memory is then not there yet
             run.model.eval()
             with torch.no_grad():
                 run.loss_of(*batch)
+            run.model.train()
+            give_back_freed_memory()
+        run.loss_of(*batch).backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # a broken compiler shows itself in many ways
         if not run.job.compiled:
             raise
@@ -62,11 +64,11 @@ def _may_choose_form(run: "Trainer") -> bool:
 
 
 def _eager_seconds(run: "Trainer", batch: Batch) -> float:
-    """The best time of an eager pass: twice that of half the windows, since such a pass keeps
-    every score of attention, and would be what the whole run needs most memory for."""
-    half = max(1, run.at_once // 2)
-    seconds = pass_seconds(run, run.model.loss, (batch[0][:half], batch[1][:half]))
-    return seconds * len(batch[0]) / half
+    """The best time of an eager pass: four times that of a quarter of the windows, since such a
+    pass keeps every score of attention, and would be what the whole run needs most memory for."""
+    part = max(1, run.at_once // 4)
+    seconds = pass_seconds(run, run.model.loss, (batch[0][:part], batch[1][:part]))
+    return seconds * len(batch[0]) / part
 
 
 def _eager_is_faster(run: "Trainer", eager: float, batch: Batch) -> bool:
