@@ -172,7 +172,7 @@ def test_where_memory_is_short_a_batch_is_computed_in_parts(problem: Making) -> 
     whole = next(iter(fitting(problem(base=base, pinned=keys, memory=5e9))))[0]
     assert whole.training.micro_batch == 0
     need = peak_bytes(whole, problem(base=base).amount(2_048), "bfloat16")
-    parts = next(iter(fitting(problem(base=base, pinned=keys, memory=0.85 * need))))[0]
+    parts = next(iter(fitting(problem(base=base, pinned=keys, memory=0.95 * need))))[0]
     assert 0 < parts.training.micro_batch < 16
     assert 16 % parts.training.micro_batch == 0
 

@@ -8,7 +8,7 @@ from types import ModuleType
 import msgspec
 import pytest
 
-from tinytx.config import ModelSettings, Settings, TrainingSettings
+from tinytx.config import ModelSettings, Settings, TokenizerSettings, TrainingSettings
 from tinytx.fit import cost, steps
 from tinytx.fit.cost import Amount, is_compiled, peak_bytes, run_seconds
 from tinytx.fit.machine import Rates
@@ -87,10 +87,43 @@ def test_a_short_run_is_not_compiled_and_its_steps_take_longer(rates: Rates) -> 
     assert run_seconds(forced, few, rates).steps < run_seconds(short, few, rates).steps
 
 
-def test_windows_computed_in_parts_need_less_memory() -> None:
+def test_windows_computed_in_parts_need_less_memory_where_steps_are_the_peak() -> None:
+    large = ModelSettings(layers=8, width=192, heads=6, hidden=384)
     whole, parts = (
-        peak_bytes(Settings(training=TrainingSettings(micro_batch=n)), AMOUNT, "bfloat16")
+        peak_bytes(
+            Settings(model=large, training=TrainingSettings(micro_batch=n)), AMOUNT, "bfloat16"
+        )
         for n in (0, 2)
     )
     assert parts < whole
-    assert whole < peak_bytes(Settings(), AMOUNT, "float32")
+    assert whole < peak_bytes(Settings(model=large), AMOUNT, "float32")
+
+
+@pytest.mark.parametrize(
+    ("layers", "width", "pieces", "pairs", "precision", "compiling", "training"),
+    [  # MB, by VmHWM and its children's, 2 cores of an AMD EPYC (Zen 5), PyTorch 2.13.0
+        (2, 80, 2_048, 16_384, "bfloat16", 703, 517),
+        (4, 160, 3_072, 4_096, "bfloat16", 752, 632),
+        (6, 192, 3_072, 2_048, "bfloat16", 726, 734),
+        (8, 192, 3_072, 2_048, "bfloat16", 739, 823),
+    ],
+)
+def test_peaks_are_those_that_were_measured_and_not_below(
+    layers: int,
+    width: int,
+    pieces: int,
+    pairs: int,
+    precision: str,
+    compiling: int,
+    training: int,
+) -> None:
+    model = ModelSettings(
+        layers=layers, width=width, heads=width // 16, hidden=2 * width, pair_rows=pairs
+    )
+    settings = Settings(
+        model=model,
+        tokenizer=TokenizerSettings(vocab_size=pieces),
+        training=TrainingSettings(average=0.0),
+    )
+    found = peak_bytes(settings, AMOUNT, precision) / 1e6
+    assert max(compiling, training) <= found <= 1.08 * max(compiling, training)

@@ -113,18 +113,19 @@ def is_compiled(settings: Settings, amount: Amount) -> bool:
 
 
 LIBRARIES_BYTES, COMPILER_BYTES, CXX_BYTES = 330e6, 150e6, 250e6
-"""PyTorch with the code of the phases before; torch.compile; the C++ compiler that it starts."""
-BYTES_OF_WEIGHT = 17
-"""Weights, gradients, two moments, and what a checkpoint takes on top."""
+"""PyTorch with the code of the phases before; torch.compile, which stays; the C++ compiler that it
+starts, which is gone before the first step."""
+BYTES_OF_WEIGHT, BEFORE_STEPS = 17, 8
+"""Weights, gradients, two moments, and what a checkpoint takes on top; without moments."""
 BYTES_OF_MEAN = 8
 """The mean of the last weights, and that of a checkpoint."""
 CHUNK = 512
 """Tokens whose logits exist at once: ``tinytx.train.loss``."""
-SAVED = {"bfloat16": (16, 5), "float32": (12, 4)}
+SAVED = {"bfloat16": (10, 3), "float32": (11, 4)}
 """Numbers kept of a token for the backward pass, per number of its width and of its hidden layer.
-First runs from nothing, each process with its own peak (docs/log/model.md): 922 and 956 MB for 4
-layers of 160 (944 by this), 1,125 for 6 of 192 (1,123); with fewer windows at once 3 to 6 % too
-many; 807 for 2 of 96 in float32 (853)."""
+Measured with all windows at once, without the mean (docs/log/training.md): 632 MB for 4 layers of
+160 (639 by this), 734 for 6 of 192 (773), 823 for 8 (848); 554 for 2 of 96 in float32 (584). While
+compilers run: 752, 726, 739 and 693 (756, 788, 799, 741)."""
 
 
 def peak_bytes(settings: Settings, amount: Amount, precision: str) -> int:
@@ -138,12 +139,11 @@ def peak_bytes(settings: Settings, amount: Amount, precision: str) -> int:
     of_token = of_width * model.width + of_hidden * model.hidden + scores
     logits = CHUNK * settings.tokenizer.vocab_size * 12
     activations = tokens * model.layers * of_token * size + logits
-    # the mean comes when the C++ compiler has gone
-    mean = BYTES_OF_MEAN * settings.parameters if settings.training.average else 0.0
-    compiler = COMPILER_BYTES + max(CXX_BYTES, mean) if compiled else mean
-    return math.ceil(
-        LIBRARIES_BYTES + compiler + BYTES_OF_WEIGHT * settings.parameters + activations
-    )
+    each = BYTES_OF_WEIGHT + BYTES_OF_MEAN * bool(settings.training.average)
+    training = each * settings.parameters + activations
+    compiling = (CXX_BYTES + BEFORE_STEPS * settings.parameters) * compiled
+    loaded = LIBRARIES_BYTES + COMPILER_BYTES * compiled
+    return math.ceil(loaded + max(compiling, training))
 
 
 def model_bytes(settings: Settings, precision: Precision) -> int:
