@@ -8,8 +8,8 @@
 ``bench/law/runs.json`` holds for each run its text (bytes, difficulty), its settings, the tokens
 of its training text and its bits per byte: those of the mean of the last weights, as a plan's run
 has it, or of the best epoch where that was better. Runs marked ``held_out`` are not fitted to.
-Where ``share`` is below 1, the training text was every second or fourth block of 16,384 tokens,
-the vocabulary that of the whole text.
+Where ``share`` is below 1, the training text was every second, fourth, sixth or tenth block of
+16,384 tokens, the vocabulary that of the whole text.
 """
 
 import argparse
@@ -35,16 +35,15 @@ STEPS = 400
 HUBER = 0.02
 """Relative error beyond which a run counts linearly: a single odd one does not bend the law."""
 LIMITS = {  # within which each constant is sought
-    "floor": (0.0, 1.0),
     "size_factor": (0.01, 1.0),
-    "size_power": (0.05, 1.5),
-    "table_share": (0.05, 1.0),
+    "size_power": (0.02, 1.5),
+    "table_factor": (0.0, 0.5),
+    "table_power": (0.05, 2.0),
     "data_factor": (0.01, 1.5),
     "data_power": (0.05, 2.0),
-    "repeats": (4.0, 200.0),
-    "overfit_factor": (0.0, 0.3),
-    "overfit_power": (0.3, 2.0),
     "vocabulary_power": (-0.1, 0.1),
+    "heart_factor": (0.0, 2.0),
+    "unlike_from": (1.5, 2.4),
     "scale_most": (0.5, 8.0),
     "scale_middle": (1.0, 4.0),
     "scale_power": (1.0, 12.0),
@@ -69,15 +68,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         return settings_from(self.settings, self.id)
 
     def sizes(self) -> laws.Sizes:
-        settings = self.full()
-        products = laws.product_weights(settings)
-        return laws.Sizes(
-            product_weights=products,
-            table_weights=settings.parameters - products,
-            vocabulary=settings.tokenizer.vocab_size,
-            unique_tokens=self.unique_tokens,
-            epochs=settings.training.epochs,
-        )
+        return laws.sizes_of(self.full(), self.unique_tokens)
 
 
 def load() -> list[Measured]:
@@ -126,20 +117,19 @@ def error(runs: list[Measured], values: torch.Tensor) -> torch.Tensor:
     }
     difficulty = torch.tensor([row.text.difficulty for row in runs], dtype=torch.float64)
     bits = torch.tensor([row.bits_per_byte for row in runs], dtype=torch.float64)
-    weights = (column["product_weights"] + c["table_share"] * column["table_weights"]) / 1e6
-    again = c["repeats"] * (1 - torch.exp(-(column["epochs"] - 1) / c["repeats"]))
-    tokens = column["unique_tokens"] * (1 + again) / 1e6
-    every = column["product_weights"] + column["table_weights"]
-    by_heart = every / column["unique_tokens"] * column["epochs"] / laws.EPOCHS
-    predicted = (
-        c["floor"]
-        + c["size_factor"] * weights ** -c["size_power"]
-        + c["data_factor"] * tokens ** -c["data_power"]
-        + c["overfit_factor"] * by_heart ** c["overfit_power"]
+    tokens = column["unique_tokens"] / laws.MILLION
+    left_over = (
+        c["size_factor"] * (column["block_weights"] / laws.MILLION) ** -c["size_power"]
+        + c["table_factor"]
+        * (column["table_weights"] / laws.MILLION + laws.NO_TABLES) ** -c["table_power"]
     )
+    unseen = c["data_factor"] * (tokens * column["epochs"]) ** -c["data_power"]
+    unlike = torch.relu(difficulty - c["unlike_from"])
+    by_heart = column["all_weights"] / column["unique_tokens"] * column["epochs"] / laws.EPOCHS
+    scale = c["scale_most"] / (1 + (c["scale_middle"] / difficulty) ** c["scale_power"])
+    predicted = scale * (1 + left_over) + scale**0.5 * unseen
+    predicted = predicted + c["heart_factor"] * unlike * torch.log1p(by_heart)
     predicted = predicted * (column["vocabulary"] / 1e3) ** c["vocabulary_power"]
-    predicted = predicted * c["scale_most"]
-    predicted = predicted / (1 + (c["scale_middle"] / difficulty) ** c["scale_power"])
     off = (predicted / bits).log()
     loss = torch.nn.functional.huber_loss(off, torch.zeros_like(off), delta=HUBER)
     return loss * 1e4  # of a size at which the search does not stop early
@@ -166,8 +156,8 @@ def lengths(runs: list[Measured]) -> dict[str, float]:
 
 def relative(measured: Measured, law: laws.Law) -> float:
     """How far the law is from a run."""
-    scale = laws.scale_of(measured.text, law)
-    return scale * laws.shape_of(measured.sizes(), law) / measured.bits_per_byte - 1
+    bits = laws.predicted(measured.text.difficulty, measured.sizes(), law)
+    return bits / measured.bits_per_byte - 1
 
 
 def check(runs: list[Measured], law: laws.Law) -> list[str]:

@@ -1,13 +1,14 @@
 """Bits per byte of held-out text before any training: a scaling law fitted to runs of our own.
 
-    bits = scale x (floor + A n^-alpha + B d^-beta + C o^gamma)
+    bits = V^v x (S x (1 + A n^-alpha + T (t + 0.1)^-tau) + S^0.5 x B (d e)^-beta + O m ln(1 + h))
 
-n are the weights, those that are only looked up counted at a share of theirs; d are the tokens of
-the training text, what comes again in later epochs counted ever less (the form of Hoffmann et al.
-2022, arXiv 2203.15556, with the repeated data of Muennighoff et al. 2023, arXiv 2305.16264); o is
-how much of the text can be learned by heart: weights for each token of it, times epochs. The
-scale grows with how hard a compressor finds the text (``text.py``). ``bench/law.py`` makes the
-runs and fits the constants, which lie in ``law.json`` with their error on runs kept out of the fit.
+V are the pieces, in thousands; n the weights of the blocks and t those that are only looked up, in
+millions; d the tokens of the training text, in millions, and e the epochs. What size and text leave
+over adds up (the form of Hoffmann et al. 2022, arXiv 2203.15556). S, the scale, grows with how hard
+the text is (``text.py``). The last term is what is learned by heart instead: h are weights for each
+token times epochs / 20, and m what the difficulty has above ``unlike_from``, which it has where
+the held-out text is unlike the training text. ``bench/law.py`` makes the runs and fits the
+constants, which lie in ``law.json`` with their error on runs kept out of the fit.
 """
 
 import json
@@ -22,31 +23,33 @@ from tinytx.fit.text import Text
 
 CONSTANTS = Path(__file__).with_name("law.json")
 MILLION = 1e6
+NO_TABLES = 0.1  # million weights that a model without tables counts for
 EPOCHS = 20.0  # what the epochs of the last term are told in
 
 
 class Law(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The constants of the law."""
 
-    floor: float
     size_factor: float
     size_power: float
-    table_share: float
-    """What a weight that is only looked up counts, of one in a product."""
+    """What the blocks leave over: size_factor x weights^-size_power."""
+    table_factor: float
+    table_power: float
+    """What the tables leave over: table_factor x (weights + 0.1)^-table_power."""
     data_factor: float
     data_power: float
-    repeats: float
-    """Epochs of the same text that are worth as much as new text, in the limit."""
+    """What is still to be seen: data_factor x (tokens x epochs)^-data_power."""
     vocabulary_power: float
     """How the size of the vocabulary, in thousands of pieces, changes the whole."""
-    overfit_factor: float
-    overfit_power: float
-    """What is learned by heart: overfit_factor x (weights for each token x epochs / 20)^power."""
+    heart_factor: float
+    unlike_from: float
+    """What is learned by heart: heart_factor x (difficulty - unlike_from, if more than 0) x
+    ln(1 + weights for each token x epochs / 20)."""
     scale_most: float
     scale_middle: float
     scale_power: float
-    """The scale is scale_most / (1 + (scale_middle / difficulty)^scale_power). Three constants for
-    three texts, of 1.6 to 2.5 bits: between those the curve is interpolated, beyond them a guess.
+    """The scale is scale_most / (1 + (scale_middle / difficulty)^scale_power). Fitted to
+    texts of 1.6 to 2.9 bits: between those the curve is interpolated, beyond them a guess.
     """
     length_factor: float
     length_power: float
@@ -59,8 +62,9 @@ class Law(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """What the law looks at."""
 
-    product_weights: int
+    block_weights: int
     table_weights: int
+    all_weights: int
     vocabulary: int
     unique_tokens: float
     epochs: float
@@ -69,44 +73,47 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 def bits_per_byte(text: Text, settings: Settings, law: "Law | None" = None) -> float:
     """Predicted bits for each byte of the held-out text at the end of a run of these settings."""
     law = law or load()
-    pieces = settings.tokenizer.vocab_size
-    sizes = Sizes(
-        product_weights=product_weights(settings),
-        table_weights=settings.parameters - product_weights(settings),
+    unique_tokens = text.train_bytes / bytes_per_token(text, settings.tokenizer.vocab_size, law)
+    return predicted(text.difficulty, sizes_of(settings, unique_tokens), law)
+
+
+def sizes_of(settings: Settings, unique_tokens: float) -> Sizes:
+    """What the law looks at of a run over a text of so many tokens."""
+    model, pieces = settings.model, settings.tokenizer.vocab_size
+    return Sizes(
+        block_weights=model.layers * (4 * model.width**2 + 3 * model.width * model.hidden),
+        table_weights=(model.layers * model.block_tables * pieces + model.pair_rows) * model.width,
+        all_weights=settings.parameters,
         vocabulary=pieces,
-        unique_tokens=text.train_bytes / bytes_per_token(text, pieces, law),
+        unique_tokens=unique_tokens,
         epochs=settings.training.epochs,
     )
-    return scale_of(text, law) * shape_of(sizes, law)
 
 
-def scale_of(text: Text, law: Law) -> float:
-    """What the text itself makes of the law."""
-    fall = (law.scale_middle / text.difficulty) ** law.scale_power
-    return float(law.scale_most / (1.0 + fall))
-
-
-def shape_of(sizes: Sizes, law: Law) -> float:
-    """The law without the text's own scale."""
-    weights = (sizes.product_weights + law.table_share * sizes.table_weights) / MILLION
-    again = law.repeats * (1.0 - math.exp(-(sizes.epochs - 1.0) / law.repeats))
-    tokens = sizes.unique_tokens * (1.0 + again) / MILLION
-    every = sizes.product_weights + sizes.table_weights
-    by_heart = every / sizes.unique_tokens * sizes.epochs / EPOCHS
+def predicted(difficulty: float, sizes: Sizes, law: Law) -> float:
+    """The law itself."""
+    blocks, tables = sizes.block_weights / MILLION, sizes.table_weights / MILLION
+    tokens = sizes.unique_tokens / MILLION
+    left_over = (
+        law.size_factor * blocks**-law.size_power
+        + law.table_factor * (tables + NO_TABLES) ** -law.table_power
+    )
+    unseen = law.data_factor * (tokens * sizes.epochs) ** -law.data_power
+    unlike = max(0.0, difficulty - law.unlike_from)
+    by_heart = sizes.all_weights / sizes.unique_tokens * sizes.epochs / EPOCHS
+    scale = scale_of(difficulty, law)
     bits = (
-        law.floor
-        + law.size_factor * weights**-law.size_power
-        + law.data_factor * tokens**-law.data_power
-        + law.overfit_factor * by_heart**law.overfit_power
+        scale * (1.0 + left_over)
+        + scale**0.5 * unseen
+        + law.heart_factor * unlike * math.log1p(by_heart)
     )
     return float(bits * (sizes.vocabulary / 1_000.0) ** law.vocabulary_power)
 
 
-def product_weights(settings: Settings) -> int:
-    """Weights of the matrices in every token's products: the blocks and the head."""
-    model = settings.model
-    block = 4 * model.width * model.width + 3 * model.width * model.hidden
-    return model.layers * block + settings.tokenizer.vocab_size * model.width
+def scale_of(difficulty: float, law: Law) -> float:
+    """What the text itself makes of the law."""
+    fall = (law.scale_middle / difficulty) ** law.scale_power
+    return float(law.scale_most / (1.0 + fall))
 
 
 def bytes_per_token(text: Text, pieces: int, law: "Law | None" = None) -> float:

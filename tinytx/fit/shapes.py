@@ -23,10 +23,11 @@ PROPORTIONS = {
     3: (64, 80, 96, 128),
     4: (96, 128, 144, 160),
     5: (128, 160, 192),
-    6: (160, 192),
+    6: (160, 192, 224),
+    8: (192, 224),
 }
-"""Layers to widths. The largest run behind the law had 5 layers of 160: half as many weights again
-in products is as far as it is trusted."""
+"""Layers to widths. The largest run behind the law had 8 layers of 192: half as many weights again
+in its blocks is as far as it is trusted."""
 WIDTHS = tuple(sorted({width for widths in PROPORTIONS.values() for width in widths}))
 HIDDEN = (2.0, 2.7)
 """Of the width, to the next multiple of 16."""
