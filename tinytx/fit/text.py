@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLE_BYTES = 3_000_000
-"""Of the training text, in blocks spread over it evenly: about two seconds."""
+"""Of the training text, in blocks spread over it evenly: less than a second."""
 HELD_OUT_BYTES = 300_000
 BLOCKS = 16
 ORDER = 4
