@@ -39,7 +39,8 @@ CURVES = [[3.0, 2.0, 1.0], [3.2, 2.1, 1.1], [3.4, 2.2, 1.2], [3.6, 2.3, 1.3]]
         (running([9.0], 3, cost=0.9), False),
         (running([9.0], 3, size=11, cost=1.1), True),
         (running([3.5, 3.4], 6), True),  # a third of six epochs against a third of three
-        (running([3.5], 6), True),
+        (running([9.0], 6), False),  # a sixth of its run says little yet
+        (running([3.5], 4), True),
         (running([], 3), False),
     ],
 )

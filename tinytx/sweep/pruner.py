@@ -11,6 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 STARTUP = 4
 """So many trials are trained to their end before any is stopped."""
 LEAST_RIVALS = 2
+EARLIEST = 0.25
+"""Share of its run before which no trial is stopped: where rates, batches or windows are searched,
+those that begin well are others than those that end well (docs/log/searching.md)."""
 FACTS = "facts"
 """The user attribute that holds size, cost and length of a trial."""
 
@@ -26,7 +29,9 @@ class FrontPruner(BasePruner):
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         step, facts = trial.last_step, trial.user_attrs.get(FACTS)
-        if len(finished) < STARTUP or step is None or facts is None or step >= facts["epochs"]:
+        if len(finished) < STARTUP or step is None or facts is None:
+            return False
+        if not EARLIEST <= step / facts["epochs"] < 1:
             return False
         rivals = [other for other in finished if _size_and_cost(other.user_attrs[FACTS], facts)]
         if len(rivals) < LEAST_RIVALS:
