@@ -94,7 +94,7 @@ FOREIGN = {
     "serve": {"uvicorn", "starlette", "prometheus_client", "numpy", "msgspec"},
     "export": {"torch", "onnx", "onnxruntime", "numpy", "msgspec"},
     "sweep": {"optuna", "sqlalchemy", "psycopg", "msgspec"},
-    "fit": {"torch", "msgspec"},
+    "fit": {"torch", "numpy", "msgspec"},
     "cli": {"click", "rich", "msgspec", "psutil"},
 }
 ROOMS = (

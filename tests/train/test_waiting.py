@@ -40,7 +40,7 @@ def two_threads() -> Iterator[None]:
 
 
 def tasks() -> set[str]:
-    """Threads of this process, by name: their number also falls when one of an earlier test ends."""
+    """Threads of this process, by name: one of an earlier test may end meanwhile."""
     return {task.name for task in Path("/proc/self/task").iterdir()}
 
 
