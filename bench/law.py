@@ -44,6 +44,7 @@ LIMITS = {  # within which each constant is sought
     "vocabulary_power": (-0.1, 0.1),
     "heart_factor": (0.0, 2.0),
     "unlike_from": (1.5, 2.4),
+    "again_factor": (0.0, 0.2),
     "scale_most": (0.5, 8.0),
     "scale_middle": (1.0, 4.0),
     "scale_power": (1.0, 12.0),
@@ -129,6 +130,7 @@ def error(runs: list[Measured], values: torch.Tensor) -> torch.Tensor:
     scale = c["scale_most"] / (1 + (c["scale_middle"] / difficulty) ** c["scale_power"])
     predicted = scale * (1 + left_over) + scale**0.5 * unseen
     predicted = predicted + c["heart_factor"] * unlike * torch.log1p(by_heart)
+    predicted = predicted + c["again_factor"] * column["epochs"] / laws.EPOCHS
     predicted = predicted * (column["vocabulary"] / 1e3) ** c["vocabulary_power"]
     off = (predicted / bits).log()
     loss = torch.nn.functional.huber_loss(off, torch.zeros_like(off), delta=HUBER)

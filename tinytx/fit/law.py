@@ -1,14 +1,16 @@
 """Bits per byte of held-out text before any training: a scaling law fitted to runs of our own.
 
-    bits = V^v x (S x (1 + A n^-alpha + T (t + 0.1)^-tau) + S^0.5 x B (d e)^-beta + O m ln(1 + h))
+    bits = V^v x (S x (1 + A n^-alpha + T (t + 0.1)^-tau) + S^0.5 x B (d e)^-beta
+                + O m ln(1 + h) + P e / 20)
 
 V are the pieces, in thousands; n the weights of the blocks and t those that are only looked up, in
 millions; d the tokens of the training text, in millions, and e the epochs. What size and text leave
 over adds up (the form of Hoffmann et al. 2022, arXiv 2203.15556). S, the scale, grows with how hard
-the text is (``text.py``). The last term is what is learned by heart instead: h are weights for each
-token times epochs / 20, and m what the difficulty has above ``unlike_from``, which it has where
-the held-out text is unlike the training text. ``bench/law.py`` makes the runs and fits the
-constants, which lie in ``law.json`` with their error on runs kept out of the fit.
+the text is (``text.py``). The last two terms are what is learned by heart instead. h are weights
+for each token times epochs / 20, and m what the difficulty has above ``unlike_from``, which it has
+where the held-out text is unlike the training text. And every further pass costs a little on any
+text, so that there is a number of epochs beyond which none is better. ``bench/law.py`` makes the
+runs and fits the constants, which lie in ``law.json`` with their error on runs kept out of the fit.
 """
 
 import json
@@ -24,7 +26,7 @@ from tinytx.fit.text import Text
 CONSTANTS = Path(__file__).with_name("law.json")
 MILLION = 1e6
 NO_TABLES = 0.1  # million weights that a model without tables counts for
-EPOCHS = 20.0  # what the epochs of the last term are told in
+EPOCHS = 20.0  # what the epochs of the last terms are told in
 
 
 class Law(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,6 +47,8 @@ class Law(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     unlike_from: float
     """What is learned by heart: heart_factor x (difficulty - unlike_from, if more than 0) x
     ln(1 + weights for each token x epochs / 20)."""
+    again_factor: float
+    """And by further passes: again_factor x epochs / 20."""
     scale_most: float
     scale_middle: float
     scale_power: float
@@ -106,6 +110,7 @@ def predicted(difficulty: float, sizes: Sizes, law: Law) -> float:
         scale * (1.0 + left_over)
         + scale**0.5 * unseen
         + law.heart_factor * unlike * math.log1p(by_heart)
+        + law.again_factor * sizes.epochs / EPOCHS
     )
     return float(bits * (sizes.vocabulary / 1_000.0) ** law.vocabulary_power)
 
