@@ -26,8 +26,8 @@ PROPORTIONS = {
     6: (160, 192, 224),
     8: (192, 224),
 }
-"""Layers to widths. The largest run behind the law had 8 layers of 192: half as many weights again
-in its blocks is as far as it is trusted."""
+"""Layers to widths. The largest run behind the law had 8 layers of 192: two thirds as many weights
+again in its blocks is as far as it is trusted."""
 WIDTHS = tuple(sorted({width for widths in PROPORTIONS.values() for width in widths}))
 HIDDEN = (2.0, 2.7)
 """Of the width, to the next multiple of 16."""
