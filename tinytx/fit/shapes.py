@@ -37,7 +37,7 @@ PAIR_ROWS = (0, 2_048, 4_096, 8_192, 16_384)
 BARE_LAYERS = 2
 """Up to which a shape may have no tables or no pairs, and only where none with both fits. In every
 run of equal size these were better (the log has five layers of 128 without: 1.651 after 6 epochs,
-four with: 1.617 after 5), and the law promises 5 % too much for the one without that it saw."""
+four with: 1.617 after 5), and the law has seen one without, of two layers."""
 EPOCHS = (*range(1, 13), 14, 16, 18, 20, 22, 25, 28, 32, 36, 40, 45, 50, 60, 70, 80)
 LEAST_STEPS = 100
 """Of a run that is worth its name: the warm-up alone has so many."""
