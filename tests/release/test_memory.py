@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ def ended(root: Path, result: str) -> None:
     script = line.replace("$$", "$").replace("/var/lib/tinytx", str(root))
     environment = {"PATH": os.environ["PATH"], "SERVICE_RESULT": result}
     subprocess.run(["sh", "-c", script], env=environment, check=True)
+
+
+def _until_a_tick_later(root: Path) -> None:
+    """What the unit left is told from what follows it."""
+    seconds = float((root / memory.LEFT).read_text("ascii").split()[1])
+    while clock.uptime() <= seconds + 2 * memory.TICK:
+        time.sleep(memory.TICK)
 
 
 def dies(device: Device, result: str = "") -> None:
@@ -74,6 +82,7 @@ def test_an_exhausted_memory_before_the_switch_or_of_another_boot_is_no_reason(
     device.deploy("A")
     if left == "before":
         ended(device.root, "oom-kill")
+        _until_a_tick_later(device.root)
     else:
         (device.root / memory.LEFT).write_text(left.format(boot=clock.boot()))
     device.prepare("B")

@@ -53,7 +53,7 @@ def explained(store: Store, entries: list[Entry], release: str, why: str) -> str
 
 
 def _by_systemd(store: Store, switch: Entry | None) -> bool:
-    """Whether systemd said so after the switch."""
+    """Whether systemd said so after the switch, or less than a tick before it."""
     try:
         boot, seconds = (store.root / LEFT).read_text("ascii").split()
         since = switch.uptime if switch is not None and switch.boot == boot else 0.0
