@@ -149,6 +149,10 @@ def test_any_text_to_score_is_answered(ask: Ask, request: dict[str, Any]) -> Non
         b"\xff\xfe",
         b'{"prompt": "\xff"}',
         b'{"prompt": "\\ud800"}',
+        b'{"\\ud800": null}',
+        b'{"prompt": "a", "\\udcff": 1, "\\udcff": 2}',
+        b'{"prompt": "a", "stream": true, "stream_options": {"\\ud800": true}}',
+        b'{"' + b"n" * 100_000 + b'": 1}',
         b'{"prompt": "a"',
         b"[" * 100_000,
         b'{"prompt": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
@@ -170,6 +174,14 @@ def test_any_text_to_score_is_answered(ask: Ask, request: dict[str, Any]) -> Non
 def test_a_bad_body_is_refused(ask: Ask, body: bytes) -> None:
     assert check(ask("/v1/completions", body)) == 400
     assert check(ask("/v1/score", body)) == 400
+
+
+def test_a_name_that_is_no_text_is_written_out_in_the_refusal(ask: Ask) -> None:
+    """A lone surrogate, which JSON can name and UTF-8 cannot hold."""
+    _, body = ask("/v1/completions", b'{"prompt": "a", "\\ud800x": 1}')
+    found = json.loads(body)["error"]
+    assert found["param"] == "\\ud800x"
+    assert found["message"] == "\\ud800x is not a field of this interface"
 
 
 @pytest.mark.parametrize("prompt", ["", [], [[]], [""], "\0", "\ufeff", "\u2028e\u0301 \U0001f600"])

@@ -50,8 +50,14 @@ class RequestError(Exception):
         kind: str = "invalid_request_error",
     ) -> None:
         super().__init__(message)
-        self.message, self.field, self.status, self.code = message, field, status, code
-        self.kind = kind
+        self.message, self.field = _encodable(message), field and _encodable(field)
+        self.status, self.code, self.kind = status, code, kind
+
+
+def _encodable(text: str) -> str:
+    r"""``text`` as UTF-8 can hold it. JSON can name a lone surrogate (``\ud800``), also in the name
+    of a field that a message repeats; here it is written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class StreamOptions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -160,13 +166,21 @@ def _read(body: bytes, kind: type[T]) -> T:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object, whose names must differ: two readers could take one name that is there twice for
-    different values. Raises :class:`RequestError`."""
+    different values. No field has a name that is no text. Raises :class:`RequestError`."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)[:100]
         raise RequestError(f"{twice} stands more than once in an object", twice)
+    for name in found:
+        if not name.isascii() and _encodable(name) != name:  # msgspec takes no such name
+            raise _unknown(name)
     return found
+
+
+def _unknown(name: str) -> RequestError:
+    shown = name[:100]
+    return RequestError(f"{shown} is not a field of this interface", shown)
 
 
 def _no_json(word: str) -> None:
@@ -190,5 +204,5 @@ def _known(document: Mapping[str, Any], kind: type[msgspec.Struct]) -> dict[str,
             if value not in NOTHING_ASKED[name]:
                 raise RequestError(f"{name} is not supported by this server", name)
         elif name not in IGNORED:
-            raise RequestError(f"{name} is not a field of this interface", name)
+            raise _unknown(name)
     return kept
