@@ -188,6 +188,13 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     assert "Is a directory" in refused(file=tmp_path)
 
 
+@pytest.mark.parametrize("key", ["corpus.name", "training.precision", "corpus.sha256"])
+def test_a_value_that_is_no_text_is_refused(key: str) -> None:
+    """A command line's bytes that are no UTF-8 arrive as lone surrogates."""
+    with pytest.raises(UsageError, match="--set: "):
+        load_settings(assignments=[f"{key}=\udcff"])
+
+
 @pytest.mark.parametrize("text", ["epochs=3", "training.epochs", "a.b.c=1", "=1", "", "a b.c=1"])
 def test_an_assignment_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"is not of the form section\.key=value"):

@@ -305,6 +305,8 @@ def _convert(document: object, source: str) -> Settings:
         key = path.strip("`").removeprefix("$.")
         reason = f"{reason[0].lower()}{reason[1:]}"
         raise UsageError(f"{_where(source, key)}: {reason}") from error
+    except UnicodeEncodeError as error:  # bytes of a command line that are no UTF-8
+        raise UsageError(f"{source}: {error.object!r} is not text in UTF-8") from error
     for section, values in as_dict(settings).items():
         for name, value in values.items():
             if isinstance(value, float) and not math.isfinite(value):
