@@ -85,7 +85,7 @@ def assert_same_curve(ours: Workspace, theirs: Workspace, epochs: int, within: f
         assert mine == pytest.approx(other, rel=0, abs=within)
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("dropout", [pytest.param(0.0, marks=pytest.mark.long), 0.1])
 def test_two_processes_have_the_loss_curve_of_one(
     make_settings: MakeSettings,
     make_job_in: MakeJob,

@@ -338,7 +338,7 @@ def test_a_compiler_that_does_not_work_is_a_note_and_training_goes_on(
     assert len(job.metrics.epochs) == 2
 
 
-@pytest.mark.parametrize("slow", ["compiled", "eager"])
+@pytest.mark.parametrize("slow", [pytest.param("compiled", marks=pytest.mark.long), "eager"])
 def test_of_compiled_and_eager_steps_a_long_run_takes_the_faster_and_remembers_it(
     make_settings: MakeSettings,
     make_job_in: MakeJob,
@@ -418,7 +418,14 @@ def interrupt_at(done: int) -> Callable[[StepReport], None]:
     return at_step
 
 
-@pytest.mark.parametrize("moments", [(3,), (11,), (14,), (5, 13, 22), (30,)], ids=str)
+@pytest.mark.parametrize(
+    "moments",
+    [
+        *(pytest.param(moment, marks=pytest.mark.long) for moment in [(3,), (11,), (14,), (30,)]),
+        (5, 13, 22),
+    ],
+    ids=str,
+)
 def test_an_interrupted_and_resumed_run_is_bit_identical_to_one_that_was_not(
     make_settings: MakeSettings,
     make_job_in: MakeJob,
